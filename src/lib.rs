@@ -1,0 +1,45 @@
+//! Tallystick: an event-sourced compliance and revenue ledger.
+//!
+//! # The way data flows
+//!
+//! ```text
+//! bytes -> accept -> Validated -> admit -> Admitted -> seal -> Sealed -> link -> Linked -> append -> Committed -> receipt
+//! committed entries -> projections (fold Entry + Business) -> views | exports -> http | cli
+//! ```
+//!
+//! One type per state, each made only by the step that earned it. What is stored is the truth: entries are hashed as
+//! stored and never serialised again.
+//!
+//! # Layers, lowest first
+//!
+//! A module imports only from lower rows; modules of one row do not import each other. `tests/it/layers.rs` reads this
+//! table and enforces it, with the sole owners of a technology below it.
+//!
+//! ```layers
+//! domain runtime
+//! crypto
+//! chain
+//! schema policy blob
+//! store
+//! ingest
+//! projections views
+//! decisions exports
+//! jobs integrations
+//! http
+//! app cli config telemetry
+//! ```
+//!
+//! ```owners
+//! sqlx: store
+//! object_store: blob
+//! ring: crypto
+//! axum: http
+//! Utc::now SystemTime::now Instant::now tokio::spawn: runtime
+//! std::env: config
+//! ```
+
+pub mod chain;
+pub mod crypto;
+pub mod domain;
+pub mod runtime;
+pub mod schema;
