@@ -1,1 +1,5 @@
-//! Placeholder.
+//! Values and state machines. This layer does no IO and knows no clock, randomness or environment: they are arguments.
+
+pub mod identifier;
+pub mod ids;
+pub mod parts;
