@@ -1,1 +1,3 @@
-//! Placeholder.
+//! Values and state machines. No IO, no clock, no randomness.
+
+pub mod time;
