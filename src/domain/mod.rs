@@ -3,3 +3,4 @@
 pub mod identifier;
 pub mod ids;
 pub mod parts;
+pub mod time;
