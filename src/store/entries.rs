@@ -1,0 +1,79 @@
+//! Reading entries. There is no method here that changes one.
+
+use futures_util::TryStreamExt;
+
+use super::db::{Db, on_db};
+use super::pack::Packed;
+use super::rows::{digest, to_i64, to_u64};
+use super::{Store, StoreError, sql};
+use crate::crypto::hash::Digest;
+
+impl Store {
+    /// The stored bytes of one entry, or `None` past the end.
+    pub async fn entry_at(&self, position: u64) -> Result<Option<Vec<u8>>, StoreError> {
+        let row: Option<(Vec<u8>,)> = on_db!(self.db, log_read, pool => {
+            sqlx::query_as(sql::ENTRY_AT).bind(self.key()).bind(to_i64(position)).fetch_optional(pool).await
+        })?;
+        Ok(row.map(|(entry,)| entry))
+    }
+
+    /// Entries of `[first, end)` in order, as far as they exist.
+    pub async fn entries_from(&self, first: u64, end: u64) -> Result<Vec<(u64, Vec<u8>)>, StoreError> {
+        let rows: Vec<(i64, Vec<u8>)> = on_db!(self.db, log_read, pool => {
+            sqlx::query_as(sql::ENTRIES_FROM)
+                .bind(self.key())
+                .bind(to_i64(first))
+                .bind(to_i64(end))
+                .fetch(pool)
+                .try_collect()
+                .await
+        })?;
+        rows.into_iter().map(|(position, entry)| Ok((to_u64("entries", position)?, entry))).collect()
+    }
+
+    /// Entries at the given positions, in no particular order; missing ones are left out.
+    pub async fn entries_at(&self, positions: &[u64]) -> Result<Vec<(u64, Vec<u8>)>, StoreError> {
+        if positions.is_empty() {
+            return Ok(Vec::new());
+        }
+        let rows: Vec<(i64, Vec<u8>)> = match &self.db {
+            Db::Sqlite(pools) => {
+                let mut packed = Packed::with_capacity(positions.len(), 20, 0);
+                for position in positions {
+                    packed.row().number(*position);
+                }
+                sqlx::query_as(sql::sqlite::ENTRIES_AT)
+                    .bind(self.key())
+                    .bind(packed.count)
+                    .bind(packed.heads)
+                    .fetch_all(&pools.log_read)
+                    .await?
+            }
+            Db::Postgres(pools) => {
+                let positions: Vec<i64> = positions.iter().map(|position| to_i64(*position)).collect();
+                sqlx::query_as(sql::postgres::ENTRIES_AT)
+                    .bind(self.key())
+                    .bind(positions)
+                    .fetch_all(&pools.log_read)
+                    .await?
+            }
+        };
+        rows.into_iter().map(|(position, entry)| Ok((to_u64("entries", position)?, entry))).collect()
+    }
+
+    /// How many entry rows exist; equals the head's size unless rows were tampered with.
+    pub async fn entries_count(&self) -> Result<u64, StoreError> {
+        let (count,): (i64,) = on_db!(self.db, log_read, pool => {
+            sqlx::query_as(sql::ENTRIES_COUNT).bind(self.key()).fetch_one(pool).await
+        })?;
+        to_u64("entries", count)
+    }
+
+    /// Stored hashes of complete subtrees of 256 leaves, from number `first` on, in order.
+    pub async fn subtrees_from(&self, first: u64) -> Result<Vec<(u64, Digest)>, StoreError> {
+        let rows: Vec<(i64, Vec<u8>)> = on_db!(self.db, log_read, pool => {
+            sqlx::query_as(sql::SUBTREES_FROM).bind(self.key()).bind(to_i64(first)).fetch_all(pool).await
+        })?;
+        rows.into_iter().map(|(number, hash)| Ok((to_u64("subtrees", number)?, digest("subtrees", &hash)?))).collect()
+    }
+}

@@ -1,0 +1,89 @@
+//! What the log said since the last run, in memory.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
+
+use super::run::Row;
+use super::{Kind, SubjectHead};
+
+/// Keys are HMACs or UUIDs whose last eight bytes are random and not chosen by a client: they are their own hash.
+#[derive(Debug, Default)]
+pub struct KeyHasher(u64);
+
+impl Hasher for KeyHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for chunk in bytes.rchunks(8).take(1) {
+            self.0 = chunk.iter().fold(self.0, |word, byte| (word << 8) | u64::from(*byte));
+        }
+    }
+
+    fn write_usize(&mut self, _length: usize) {}
+
+
+type KeyMap<V> = HashMap<[u8; 16], V, BuildHasherDefault<KeyHasher>>;
+
+/// The index over positions `[first, ..)`.
+#[derive(Debug)]
+pub struct Tail {
+    first: u64,
+    dedupe: KeyMap<u64>,
+    heads: KeyMap<SubjectHead>,
+    identifiers: KeyMap<[u8; 16]>,
+}
+
+impl Tail {
+    pub(super) fn new(first: u64) -> Tail {
+        Tail { first, dedupe: KeyMap::default(), heads: KeyMap::default(), identifiers: KeyMap::default() }
+    }
+
+    /// First position covered.
+    pub fn first(&self) -> u64 {
+        self.first
+    }
+
+    /// Takes in a committed entry.
+    pub fn entry(&mut self, position: u64, dedupe: &[u8; 32], subject: Option<(&[u8; 16], u64)>) {
+        self.dedupe.insert(super::first_half(dedupe), position);
+        if let Some((subject, sequence)) = subject {
+            self.heads.insert(*subject, SubjectHead { sequence, position });
+        }
+    }
+
+    /// Takes in a committed binding; all zero releases.
+    pub fn bind(&mut self, blind: [u8; 16], subject: [u8; 16]) {
+        self.identifiers.insert(blind, subject);
+    }
+
+    pub(super) fn dedupe(&self, key: &[u8; 16]) -> Option<u64> {
+        self.dedupe.get(key).copied()
+    }
+
+    pub(super) fn head(&self, subject: &[u8; 16]) -> Option<SubjectHead> {
+        self.heads.get(subject).copied()
+    }
+
+    pub(super) fn identifier(&self, blind: &[u8; 16]) -> Option<[u8; 16]> {
+        self.identifiers.get(blind).copied()
+    }
+
+    pub(super) fn rows(&self, kind: Kind) -> Vec<Row> {
+        let pair = |high: u64, low: u64| {
+            let mut value = [0; 16];
+            let (left, right) = value.split_at_mut(8);
+            left.copy_from_slice(&high.to_be_bytes());
+            right.copy_from_slice(&low.to_be_bytes());
+            value
+        };
+        let mut rows: Vec<Row> = match kind {
+            Kind::Dedupe => self.dedupe.iter().map(|(key, position)| (*key, pair(*position, 0))).collect(),
+            Kind::Head => self.heads.iter().map(|(key, head)| (*key, pair(head.sequence, head.position))).collect(),
+            Kind::Identifier => self.identifiers.iter().map(|(key, subject)| (*key, *subject)).collect(),
+        };
+        rows.sort_unstable_by_key(|row| row.0);
+        rows
+    }
+}

@@ -1,0 +1,184 @@
+//! The vault: wrapped data keys and the ledger's own secrets. What is here is useless without the key-encryption key.
+
+use super::db::{Db, on_db};
+use super::pack::Packed;
+use super::rows::{array, to_i64};
+use super::{Store, StoreError, sql};
+use crate::domain::ids::KeyId;
+
+/// Owner of keys that belong to no person or item.
+pub const NO_OWNER: [u8; 16] = [0; 16];
+
+/// Which data key: its owner (subject, item or [`NO_OWNER`]), retention class code and recorded quarter ordinal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct DekSlot {
+    /// Subject or item id, or [`NO_OWNER`].
+    pub owner: [u8; 16],
+    /// Retention class code.
+    pub class: u8,
+    /// Ordinal of the recorded quarter.
+    pub quarter: u16,
+}
+
+/// A data key as stored: wrapped under the KEK of `epoch`.
+#[derive(Debug, Clone)]
+pub struct DekRow {
+    /// Fingerprint of the key.
+    pub key: KeyId,
+    /// KEK epoch.
+    pub epoch: u32,
+    /// Nonce, ciphertext and tag.
+    pub wrapped: Vec<u8>,
+}
+
+/// A ledger secret as stored.
+#[derive(Debug, Clone)]
+pub struct SecretRow {
+    /// What it is for.
+    pub name: String,
+    /// Version, from 1.
+    pub version: i64,
+    /// KEK epoch.
+    pub epoch: u32,
+    /// Nonce, ciphertext and tag.
+    pub wrapped: Vec<u8>,
+}
+
+fn epoch_of(epoch: i64) -> Result<u32, StoreError> {
+    u32::try_from(epoch).map_err(|_| StoreError::inconsistent("deks", format!("KEK epoch {epoch}")))
+}
+
+fn dek_row(key: &[u8], epoch: i64, wrapped: Vec<u8>) -> Result<DekRow, StoreError> {
+    Ok(DekRow { key: KeyId::from_bytes(array("deks", key)?), epoch: epoch_of(epoch)?, wrapped })
+}
+
+impl Store {
+    /// Stores new data keys; a slot that is already taken keeps the key it has. Read back with [`Store::deks_at`] to
+    /// learn which key won. Durable on return, so an entry may cite the keys afterwards.
+    pub async fn deks_insert(&self, rows: &[(DekSlot, DekRow)]) -> Result<(), StoreError> {
+        if rows.is_empty() {
+            return Ok(());
+        }
+        match &self.db {
+            Db::Sqlite(pools) => {
+                let mut packed = Packed::with_capacity(rows.len(), 132, rows.len() * 64);
+                for (slot, row) in rows {
+                    packed.row().fixed(&slot.owner).number(slot.class.into()).number(slot.quarter.into());
+                    packed.fixed(row.key.as_bytes()).number(row.epoch.into()).bytes(&row.wrapped);
+                }
+                sqlx::query(sql::sqlite::DEKS_INSERT)
+                    .bind(self.key())
+                    .bind(packed.count)
+                    .bind(packed.heads)
+                    .bind(packed.body)
+                    .execute(&pools.vault_write)
+                    .await?;
+            }
+            Db::Postgres(pools) => {
+                sqlx::query(sql::postgres::DEKS_INSERT)
+                    .bind(self.key())
+                    .bind(rows.iter().map(|(slot, _)| slot.owner.as_slice()).collect::<Vec<_>>())
+                    .bind(rows.iter().map(|(slot, _)| i64::from(slot.class)).collect::<Vec<_>>())
+                    .bind(rows.iter().map(|(slot, _)| i64::from(slot.quarter)).collect::<Vec<_>>())
+                    .bind(rows.iter().map(|(_, row)| row.key.as_bytes().as_slice()).collect::<Vec<_>>())
+                    .bind(rows.iter().map(|(_, row)| i64::from(row.epoch)).collect::<Vec<_>>())
+                    .bind(rows.iter().map(|(_, row)| row.wrapped.as_slice()).collect::<Vec<_>>())
+                    .execute(&pools.vault_write)
+                    .await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The stored keys of the given slots: index into `slots`, and the row. Slots without a key are left out.
+    pub async fn deks_at(&self, slots: &[DekSlot]) -> Result<Vec<(usize, DekRow)>, StoreError> {
+        if slots.is_empty() {
+            return Ok(Vec::new());
+        }
+        let rows: Vec<(i64, Vec<u8>, i64, Vec<u8>)> = match &self.db {
+            Db::Sqlite(pools) => {
+                let mut packed = Packed::with_capacity(slots.len(), 56, 0);
+                for slot in slots {
+                    packed.row().fixed(&slot.owner).number(slot.class.into()).number(slot.quarter.into());
+                }
+                sqlx::query_as(sql::sqlite::DEKS_AT)
+                    .bind(self.key())
+                    .bind(packed.count)
+                    .bind(packed.heads)
+                    .fetch_all(&pools.vault_read)
+                    .await?
+            }
+            Db::Postgres(pools) => {
+                sqlx::query_as(sql::postgres::DEKS_AT)
+                    .bind(self.key())
+                    .bind((0..slots.len() as u64).map(to_i64).collect::<Vec<_>>())
+                    .bind(slots.iter().map(|slot| slot.owner.as_slice()).collect::<Vec<_>>())
+                    .bind(slots.iter().map(|slot| i64::from(slot.class)).collect::<Vec<_>>())
+                    .bind(slots.iter().map(|slot| i64::from(slot.quarter)).collect::<Vec<_>>())
+                    .fetch_all(&pools.vault_read)
+                    .await?
+            }
+        };
+        rows.into_iter()
+            .map(|(index, key, epoch, wrapped)| {
+                let index = usize::try_from(index)
+                    .map_err(|_| StoreError::inconsistent("deks", format!("row index {index}")))?;
+                Ok((index, dek_row(&key, epoch, wrapped)?))
+            })
+            .collect()
+    }
+
+    /// Destroys one data key. What it sealed cannot be opened again.
+    pub async fn dek_delete(&self, slot: &DekSlot) -> Result<(), StoreError> {
+        let changed = match &self.db {
+            Db::Sqlite(pools) => {
+                let query = sqlx::query(sql::DEK_DELETE).bind(self.key()).bind(slot.owner.as_slice());
+                query
+                    .bind(i64::from(slot.class))
+                    .bind(i64::from(slot.quarter))
+                    .execute(&pools.vault_write)
+                    .await?
+                    .rows_affected()
+            }
+            Db::Postgres(pools) => {
+                let query = sqlx::query(sql::DEK_DELETE).bind(self.key()).bind(slot.owner.as_slice());
+                query
+                    .bind(i64::from(slot.class))
+                    .bind(i64::from(slot.quarter))
+                    .execute(&pools.shred)
+                    .await?
+                    .rows_affected()
+            }
+        };
+        if changed > 1 {
+            return Err(StoreError::RowsAffected { statement: "dek_delete", changed, expected: 1 });
+        }
+        Ok(())
+    }
+
+    /// Stores a new version of a ledger secret, wrapped.
+    pub async fn secret_insert(&self, row: &SecretRow) -> Result<(), StoreError> {
+        on_db!(self.db, vault_write, pool => {
+            sqlx::query(sql::SECRET_INSERT)
+                .bind(self.key())
+                .bind(row.name.as_str())
+                .bind(row.version)
+                .bind(i64::from(row.epoch))
+                .bind(row.wrapped.as_slice())
+                .execute(pool)
+                .await
+                .map(|_| ())
+        })?;
+        Ok(())
+    }
+
+    /// All secrets of the ledger, wrapped, by name and version.
+    pub async fn secrets(&self) -> Result<Vec<SecretRow>, StoreError> {
+        let rows: Vec<(String, i64, i64, Vec<u8>)> = on_db!(self.db, vault_read, pool => {
+            sqlx::query_as(sql::SECRETS_READ).bind(self.key()).fetch_all(pool).await
+        })?;
+        rows.into_iter()
+            .map(|(name, version, epoch, wrapped)| Ok(SecretRow { name, version, epoch: epoch_of(epoch)?, wrapped }))
+            .collect()
+    }
+}
