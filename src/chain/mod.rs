@@ -8,7 +8,13 @@
 //! [`note`], [`checkpoint`], [`cosign`], [`proof`]; then [`subjects`], [`blocks`], [`heads`]; then [`segment`] and
 //! [`verify`].
 
+pub mod decode;
+pub mod encode;
+pub mod entry;
 pub mod leaf;
 pub mod memory;
 pub mod path;
 pub mod tree;
+
+#[cfg(test)]
+mod samples;
