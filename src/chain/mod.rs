@@ -14,6 +14,7 @@ pub mod entry;
 pub mod leaf;
 pub mod memory;
 pub mod path;
+pub mod tile;
 pub mod tree;
 
 #[cfg(test)]
