@@ -8,12 +8,16 @@
 //! [`note`], [`checkpoint`], [`cosign`], [`proof`]; then [`subjects`], [`blocks`], [`heads`]; then [`segment`] and
 //! [`verify`].
 
+pub mod checkpoint;
+pub mod cosign;
 pub mod decode;
 pub mod encode;
 pub mod entry;
 pub mod leaf;
 pub mod memory;
+pub mod note;
 pub mod path;
+pub mod proof;
 pub mod tile;
 pub mod tree;
 
