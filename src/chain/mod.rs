@@ -8,16 +8,19 @@
 //! [`note`], [`checkpoint`], [`cosign`], [`proof`]; then [`subjects`], [`blocks`], [`heads`]; then [`segment`] and
 //! [`verify`].
 
+pub mod blocks;
 pub mod checkpoint;
 pub mod cosign;
 pub mod decode;
 pub mod encode;
 pub mod entry;
+pub mod heads;
 pub mod leaf;
 pub mod memory;
 pub mod note;
 pub mod path;
 pub mod proof;
+pub mod subjects;
 pub mod tile;
 pub mod tree;
 
