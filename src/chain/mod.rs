@@ -20,9 +20,11 @@ pub mod memory;
 pub mod note;
 pub mod path;
 pub mod proof;
+pub mod segment;
 pub mod subjects;
 pub mod tile;
 pub mod tree;
+pub mod verify;
 
 #[cfg(test)]
 mod samples;
