@@ -8,4 +8,5 @@ pub mod money;
 pub mod nanp;
 pub mod parts;
 pub mod phone;
+pub mod reply;
 pub mod time;

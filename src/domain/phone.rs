@@ -39,6 +39,8 @@ pub enum PhoneError {
 }
 
 impl Phone {
+    /// Country of numbers that events give without `+`: senders here are US lead tools.
+    pub const DEFAULT_COUNTRY: &'static str = "US";
     /// Longest text that is looked at, in bytes.
     const RAW_BYTES_MAX: usize = 64;
 
@@ -71,12 +73,15 @@ impl Phone {
         }
     }
 
-    /// Reads a number that carries its country: `+` and digits, with blanks and `- . ( ) /` between them. Nothing is guessed.
+    /// Checks what [`Phone::parse`] checks; allocates nothing for the common case.
     ///
     /// # Errors
-    /// [`PhoneError::Country`] without `+`, otherwise as [`Phone::parse`].
-    pub fn parse_international(raw: &str) -> Result<Phone, PhoneError> {
-        Phone::parse(raw, "")
+    /// As [`Phone::parse`].
+    pub fn check(raw: &str, default_country: &str) -> Result<(), PhoneError> {
+        match raw.strip_prefix("+1") {
+            Some(national) if is_nanp_shape(national) => Ok(()),
+            _ => Phone::parse(raw, default_country).map(|_| ()),
+        }
     }
 
     /// The common case without tables: `+1` and ten digits.
@@ -225,14 +230,15 @@ mod tests {
             ("+77172123456", Some("KZ"), None),
             ("+80012345678", None, None),
         ] {
-            let phone = Phone::parse_international(e164).unwrap();
+            let phone = Phone::parse(e164, "").unwrap();
             assert_eq!((phone.as_str(), phone.country(), phone.area_code()), (e164, country, area));
         }
     }
 
     #[test]
     fn debug_hides_the_number() {
-        assert_eq!(format!("{:?}", Phone::parse_international("+16145550142").unwrap()), "Phone(..)");
-        assert_eq!(Phone::parse_international("6145550142"), Err(PhoneError::Country));
+        assert_eq!(format!("{:?}", Phone::parse("+16145550142", "").unwrap()), "Phone(..)");
+        assert_eq!(Phone::check("6145550142", ""), Err(PhoneError::Country));
+        assert_eq!(Phone::check("6145550142", Phone::DEFAULT_COUNTRY), Ok(()));
     }
 }
