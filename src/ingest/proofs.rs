@@ -96,6 +96,16 @@ impl Ledger {
         Ok(root_at(&fetched, size)?)
     }
 
+    /// Hashes of `count` complete subtrees of `2^level` leaves, from number `first` on: the content of a hash tile.
+    ///
+    /// # Errors
+    /// [`ProofReadError::Tree`] when the log does not hold them all.
+    pub async fn subtree_hashes(&self, level: u8, first: u64, count: u64) -> Result<Vec<Digest>, ProofReadError> {
+        let nodes: Vec<Node> = (first..first.saturating_add(count)).map(|index| Node { level, index }).collect();
+        let fetched = self.fetch(nodes.clone()).await?;
+        nodes.iter().map(|node| Ok(fetched.subtree(node.level, node.index)?)).collect()
+    }
+
     fn size_check(&self, asked: u64) -> Result<(), ProofReadError> {
         let size = self.size();
         if asked > size { Err(TreeError::OutOfRange { asked, size }.into()) } else { Ok(()) }
