@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 pub use run::RunError;
-use run::{Merge, Run, Source};
+use run::{Merge, Row, Run, Source};
 pub use tail::Tail;
 
 /// The three things the index knows.
@@ -152,18 +152,13 @@ impl Index {
         Ok(subject.filter(|subject| *subject != [0; 16]))
     }
 
-    /// Shows the heads of all subjects in order of subject, newest word per subject: what `subjects.sealed` commits to.
-    pub fn heads_each(&self, mut each: impl FnMut([u8; 16], SubjectHead)) -> Result<(), RunError> {
-        let mut sources: Vec<Source<'_>> = self.list(Kind::Head).iter().map(|run| Source::disk(run)).collect();
-        if let Some(frozen) = &self.frozen {
-            sources.push(Source::Memory(frozen.rows(Kind::Head).into_iter()));
+    /// The heads of all subjects at this moment, to be read without holding the index.
+    pub fn heads_snapshot(&self) -> HeadsSnapshot {
+        HeadsSnapshot {
+            runs: self.list(Kind::Head).to_vec(),
+            frozen: self.frozen.clone(),
+            tail: self.tail.rows(Kind::Head),
         }
-        sources.push(Source::Memory(self.tail.rows(Kind::Head).into_iter()));
-        let mut merge = Merge::new(sources)?;
-        while let Some((key, value)) = merge.next()? {
-            each(key, SubjectHead { sequence: read_u64(&value, 0), position: read_u64(&value, 8) });
-        }
-        Ok(())
     }
 
     /// Freezes the tail when it covers enough positions and no other one is being written. The caller passes the frozen
@@ -237,6 +232,32 @@ impl Index {
             }
         }
         Ok(None)
+    }
+}
+
+/// Everyone's last entry at one moment. Runs that are merged meanwhile stay readable through their open files.
+pub struct HeadsSnapshot {
+    runs: Vec<Arc<Run>>,
+    frozen: Option<Arc<Tail>>,
+    tail: Vec<Row>,
+}
+
+impl HeadsSnapshot {
+    /// Shows all heads in order of subject, the newest word of each.
+    ///
+    /// # Errors
+    /// [`RunError`] when a run cannot be read.
+    pub fn each(&self, mut each: impl FnMut([u8; 16], SubjectHead)) -> Result<(), RunError> {
+        let mut sources: Vec<Source<'_>> = self.runs.iter().map(|run| Source::disk(run)).collect();
+        if let Some(frozen) = &self.frozen {
+            sources.push(Source::Memory(frozen.rows(Kind::Head).into_iter()));
+        }
+        sources.push(Source::Memory(self.tail.clone().into_iter()));
+        let mut merge = Merge::new(sources)?;
+        while let Some((key, value)) = merge.next()? {
+            each(key, SubjectHead { sequence: read_u64(&value, 0), position: read_u64(&value, 8) });
+        }
+        Ok(())
     }
 }
 
