@@ -1,0 +1,7 @@
+//! All integration tests, in one binary.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on has failed")]
+
+mod chain_go;
+mod chain_speed;
+mod chain_vectors;
+mod log_folder;
