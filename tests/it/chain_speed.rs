@@ -84,7 +84,7 @@ fn speed_of_encoding_linking_decoding_and_verifying() {
         for (position, bytes) in (first as u64..).zip(run) {
             segment.feed(position, bytes).unwrap();
         }
-        segment.finish().unwrap()
+        segment.finish()
     };
     let (left, right) = std::thread::scope(|scope| {
         let right = scope.spawn(|| run(half, &entries[half..]));
