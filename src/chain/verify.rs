@@ -393,8 +393,8 @@ mod tests {
         let stored = bytes(&chain(&SUBJECTS));
         let run = |from: usize, to: usize| {
             let mut segment = SegmentVerifier::new(LEDGER, from as u64);
-            for position in from..to {
-                segment.feed(position as u64, &stored[position]).unwrap();
+            for (position, entry) in (from as u64..).zip(&stored[from..to]) {
+                segment.feed(position, entry).unwrap();
             }
             segment.finish()
         };
