@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use super::derive::PartSecret;
-use super::hash::{Digest, sha256, sha256_parts};
+use super::hash::{Digest, sha256};
 use super::json::Leaves;
 use super::{cbor, hex32};
 
@@ -144,7 +144,10 @@ fn leaf_hash(preimage: &mut Vec<u8>, path: &str, value: &str, salt: &[u8; 32]) -
 }
 
 fn node_hash(left: &Digest, right: &Digest) -> Digest {
-    sha256_parts(&[&[0x01], left.as_bytes(), right.as_bytes()])
+    let mut preimage = [0x01; 65];
+    preimage[1..33].copy_from_slice(left.as_bytes());
+    preimage[33..].copy_from_slice(right.as_bytes());
+    sha256(&preimage)
 }
 
 /// Pairs up one level in place. Carrying the odd last one up unchanged gives the splits of RFC 6962 section 2.1.

@@ -22,9 +22,9 @@ pub mod token;
 #[cfg(test)]
 mod vectors;
 
-/// Takes the value of a `ring` call whose only failure is a length that its caller fixes: a key of 32 bytes, a text below
-/// 64 GiB. Going on without the value could only mean to store something unsealed or unsigned.
-#[expect(clippy::expect_used, reason = "ring checks lengths at run time that the types here fix at compile time")]
+/// Takes the value of a `ring` call whose only failure is a length out of range: keys are 32 bytes by type here, and a text
+/// would have to exceed 64 GiB. Going on without the value could only mean to store something unsealed or unsigned.
+#[expect(clippy::expect_used, reason = "ring checks lengths at run time that cannot be wrong here")]
 fn sized<T, E: std::fmt::Debug>(result: Result<T, E>) -> T {
-    result.expect("length is fixed by type")
+    result.expect("length within ring's range")
 }
