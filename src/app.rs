@@ -197,7 +197,7 @@ impl App {
         ledger.record_own("access.key_created", None, data, SERVICE, now).await?;
         let row = PrincipalRow {
             principal,
-            hash: parsed.hash(&ledger.secrets.pepper),
+            hash: token::hash(&ledger.secrets.pepper, &parsed),
             role: role.to_owned(),
             label: label.to_owned(),
             created: ledger.now(),
@@ -274,6 +274,36 @@ impl App {
         let folder = self.folder.join("ledgers").join(id.to_string());
         LedgerOptions { location: location(&self.config, &folder), folder, limits: limits(&self.config) }
     }
+}
+
+/// What a command that only reads a data directory needs. It takes no lock and writes nothing, so it works beside a running
+/// server and on a copy.
+pub struct Reading {
+    /// The ledger's rows.
+    pub store: crate::store::Store,
+    /// The ledger's folder.
+    pub folder: PathBuf,
+    /// The keyring, where there is one: without it everything but opening parts works.
+    pub keyring: Option<Arc<Keyring>>,
+    /// Tasks of the command.
+    pub tasks: Tasks,
+}
+
+/// Opens one ledger of a data directory for reading.
+///
+/// # Errors
+/// What the store refuses.
+pub async fn reading(
+    folder: &Path,
+    flags: &[(&'static str, String)],
+    named: Option<LedgerId>,
+) -> Result<Reading, AppError> {
+    let config = Config::load(Some(folder), flags)?;
+    let id = ledger_pick(folder, named)?;
+    let ledger_folder = folder.join("ledgers").join(id.to_string());
+    let store = crate::store::Store::open_reading(&location(&config, &ledger_folder), id).await?;
+    let keyring = keys::source(&config, folder).ok().and_then(|source| Keyring::open(&source).ok()).map(Arc::new);
+    Ok(Reading { store, folder: ledger_folder, keyring, tasks: Tasks::default() })
 }
 
 /// What a new ledger is to be.
