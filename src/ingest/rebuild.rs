@@ -69,6 +69,14 @@ impl Ledger {
         }
     }
 
+    /// As a server that does not append: takes in what the one that does has written.
+    ///
+    /// # Errors
+    /// What the store says, or that the log does not fit what is known of it.
+    pub async fn follow(&self) -> Result<(), crate::store::StoreError> {
+        self.catch_up().await
+    }
+
     async fn catch_up_to(&self, head: Head) -> Result<(), OpenError> {
         let (tree_from, index_from) = {
             let covered = self.index_read().covered();
@@ -110,7 +118,8 @@ impl Ledger {
             // Gone with the person: then nothing is to be bound either.
             let opened = self.open_entry(position).await.map_err(|error| log(position, error))?;
             if let Some(personal) = opened.plaintext(PartKind::Personal) {
-                let part: BoundPart = serde_json::from_slice(personal).map_err(|_| log(position, "values unreadable"))?;
+                let part: BoundPart =
+                    serde_json::from_slice(personal).map_err(|_| log(position, "values unreadable"))?;
                 let values = part.data.values.iter();
                 blinds.extend(values.map(|value| self.secrets.blind.blind_index(value.kind, &value.value)));
             }
