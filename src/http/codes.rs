@@ -51,6 +51,7 @@ codes! {
     INTERNAL INTERNAL_SERVER_ERROR "internal" "The service failed";
     ITEM_CLOSED CONFLICT "item_closed" "The item has left quarantine";
     KEYS_ABSENT SERVICE_UNAVAILABLE "keys_absent" "The keys that open this are not here";
+    LAST_ADMIN CONFLICT "last_admin" "This is the only admin key";
     LEDGER_UNKNOWN NOT_FOUND "ledger_unknown" "There is no such ledger here";
     METHOD_NOT_ALLOWED METHOD_NOT_ALLOWED "method_not_allowed" "The route does not take this method";
     NOT_AN_EVENT BAD_REQUEST "not_an_event" "The body is neither an event nor a list of events";

@@ -23,16 +23,14 @@ use crate::policy::access::{Action, Role, allowed};
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const LEDGER: HeaderName = HeaderName::from_static("tallystick-ledger");
 
-/// Whoever reaches the control socket: file access to the data directory counts as admin.
+/// Whoever reads the key of this run from the data directory: file access to it counts as admin.
 pub const OPERATOR: PrincipalId = PrincipalId::from_bytes([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1]);
 
-/// The state of the front: the shared state, and whether callers are trusted by the socket they came through.
+/// The state of the front.
 #[derive(Clone)]
 pub struct Front {
     /// Shared state.
     pub state: Arc<AppState>,
-    /// Callers come through a socket that only the operator can open.
-    pub local: bool,
 }
 
 /// An authenticated caller on its ledger. Only the front makes one, after the access table allowed the route's action.
@@ -72,10 +70,6 @@ impl<S: Sync> FromRequestParts<S> for Caller {
         parts.extensions.get::<Caller>().cloned().ok_or_else(unauthenticated)
     }
 }
-
-/// The request's id, for handlers that log.
-#[derive(Clone)]
-pub struct RequestId(pub Arc<str>);
 
 fn unauthenticated() -> Problem {
     Problem::new(codes::UNAUTHENTICATED, "Send a valid API key as Authorization: Bearer KEY.")
@@ -150,23 +144,23 @@ fn is_bundle(path: &str) -> bool {
     path.split('/').nth(4) == Some("entries")
 }
 
-/// The caller of a request by its API key, or by the socket it came through.
+/// The caller of a request by its API key.
 ///
 /// # Errors
 /// `unauthenticated`, the same for every reason.
 pub fn authenticate(front: &Front, headers: &HeaderMap) -> Result<Caller, Problem> {
-    if let Some(value) = headers.get(header::AUTHORIZATION) {
-        let text = value.to_str().map_err(|_| unauthenticated())?;
-        let (scheme, key) = text.split_once(' ').ok_or_else(unauthenticated)?;
-        if !scheme.eq_ignore_ascii_case("bearer") {
-            return Err(unauthenticated());
-        }
-        return by_key(&front.state, key.trim()).map(|(service, known)| caller(service, known));
+    let value = headers.get(header::AUTHORIZATION).ok_or_else(unauthenticated)?;
+    let (scheme, key) = value.to_str().ok().and_then(|text| text.split_once(' ')).ok_or_else(unauthenticated)?;
+    if !scheme.eq_ignore_ascii_case("bearer") {
+        return Err(unauthenticated());
     }
-    if front.local {
-        return local(&front.state, headers);
-    }
-    Err(unauthenticated())
+    let (service, known) = by_key(&front.state, key.trim())?;
+    let service = match headers.get(LEDGER) {
+        // The operator's own commands reach every ledger of the data directory with one key.
+        Some(named) if known.principal == OPERATOR => named_ledger(&front.state, named)?,
+        Some(_) | None => service,
+    };
+    Ok(Caller { service, principal: known.principal, role: known.role })
 }
 
 /// The ledger and rights of a presented key.
@@ -187,10 +181,6 @@ pub fn by_key(state: &AppState, key: &str) -> Result<(Arc<Service>, Known), Prob
     Ok((service, known))
 }
 
-fn caller(service: Arc<Service>, known: Known) -> Caller {
-    Caller { service, principal: known.principal, role: known.role }
-}
-
 /// The four bytes of a key that name its ledger, read without checking the rest.
 fn short_of(key: &str) -> Option<[u8; 4]> {
     if key.len() != token::API_KEY_LEN {
@@ -201,17 +191,8 @@ fn short_of(key: &str) -> Option<[u8; 4]> {
     Some(short)
 }
 
-fn local(state: &AppState, headers: &HeaderMap) -> Result<Caller, Problem> {
-    let service = match headers.get(LEDGER) {
-        Some(value) => {
-            let ledger = value.to_str().ok().and_then(|text| text.parse::<LedgerId>().ok());
-            ledger.and_then(|ledger| state.service(ledger))
-        }
-        None => match state.services().as_slice() {
-            [only] => Some(Arc::clone(only)),
-            _ => None,
-        },
-    };
-    let unknown = || Problem::new(codes::LEDGER_UNKNOWN, "Name one of this server's ledgers in the header Tallystick-Ledger.");
-    Ok(Caller { service: service.ok_or_else(unknown)?, principal: OPERATOR, role: Role::Admin })
+fn named_ledger(state: &AppState, named: &HeaderValue) -> Result<Arc<Service>, Problem> {
+    let ledger = named.to_str().ok().and_then(|text| text.parse::<LedgerId>().ok());
+    let unknown = || Problem::new(codes::LEDGER_UNKNOWN, "The header Tallystick-Ledger names no ledger of this server.");
+    ledger.and_then(|ledger| state.service(ledger)).ok_or_else(unknown)
 }

@@ -35,6 +35,8 @@ pub struct Keys {
     by_hash: RwLock<HashMap<[u8; 32], Known>>,
     /// By SHA-256 of the presented text: keys are random, so the digest reveals nothing that could be guessed.
     presented: RwLock<HashMap<Digest, Known>>,
+    /// Keys that no store knows.
+    of_this_run: RwLock<Vec<([u8; 32], Known)>>,
     loaded_ms: AtomicU64,
 }
 
@@ -54,6 +56,7 @@ impl Keys {
                 Err(unknown) => tracing::warn!(principal = %row.principal, error = %unknown, "access.key ignored"),
             }
         }
+        by_hash.extend(self.of_this_run.read().unwrap_or_else(PoisonError::into_inner).iter().copied());
         let mut live = self.by_hash.write().unwrap_or_else(PoisonError::into_inner);
         if *live != by_hash {
             *live = by_hash;
@@ -61,6 +64,12 @@ impl Keys {
         }
         self.loaded_ms.store(millis(elapsed), Ordering::Relaxed);
         Ok(())
+    }
+
+    /// Takes a key that lives as long as this process.
+    pub fn keep_for_this_run(&self, hash: [u8; 32], known: Known) {
+        self.of_this_run.write().unwrap_or_else(PoisonError::into_inner).push((hash, known));
+        self.by_hash.write().unwrap_or_else(PoisonError::into_inner).insert(hash, known);
     }
 
     /// Whether it is time to read the keys again; says so once per period.

@@ -112,6 +112,6 @@ pub fn observe(service: &Service) {
     set("tallystick_log_entries", service.ledger.size());
     set("tallystick_checkpoint_entries", service.checkpoints.latest().map_or(0, |published| published.size));
     set("tallystick_queue_requests", service.ledger.queue_len() as u64);
-    set("tallystick_projection_lag_entries", service.runner.lag());
+    set("tallystick_projection_lag_entries", service.runner.lag().events);
     set("tallystick_read_only", u64::from(service.ledger.read_only_reason().is_some()));
 }

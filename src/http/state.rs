@@ -9,7 +9,8 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::sync::Semaphore;
 
 use super::idempotency::Idempotency;
-use super::keys::Keys;
+use super::front::OPERATOR;
+use super::keys::{Keys, Known};
 use super::metrics::RouteMetrics;
 use super::session::Sessions;
 use crate::crypto::token;
@@ -17,7 +18,8 @@ use crate::domain::ids::LedgerId;
 use crate::domain::time::Timestamp;
 use crate::ingest::Ledger;
 use crate::jobs::checkpoint::Checkpoints;
-use crate::projections::runner::Runner;
+use crate::projections::runner::Projections;
+use crate::policy::access::Role;
 use crate::runtime::{Clock, Randomness, Tasks};
 use crate::store::StoreError;
 
@@ -31,11 +33,13 @@ pub struct Service {
     /// The ledger.
     pub ledger: Arc<Ledger>,
     /// Its projections.
-    pub runner: Arc<Runner>,
+    pub runner: Projections,
     /// Its published checkpoints.
     pub checkpoints: Arc<Checkpoints>,
     /// Its API keys.
     pub keys: Keys,
+    /// Held while a customer's type is registered.
+    pub(super) registering: tokio::sync::Mutex<()>,
 }
 
 impl Service {
@@ -45,12 +49,24 @@ impl Service {
     /// What the store answers.
     pub async fn open(
         ledger: Arc<Ledger>,
-        runner: Arc<Runner>,
+        runner: Projections,
         checkpoints: Arc<Checkpoints>,
     ) -> Result<Arc<Service>, StoreError> {
-        let service = Service { ledger, runner, checkpoints, keys: Keys::default() };
+        let registering = tokio::sync::Mutex::new(());
+        let service = Service { ledger, runner, checkpoints, keys: Keys::default(), registering };
         service.keys_reload().await?;
         Ok(Arc::new(service))
+    }
+
+    /// Makes an admin key that lives as long as this process: what `DIR/control` gives the operator's own commands.
+    ///
+    /// # Errors
+    /// None in practice: the key is of our own making.
+    pub fn key_for_this_run(&self, random: &Randomness) -> Result<String, token::TokenError> {
+        let key = token::mint(&self.ledger.id, &random.bytes());
+        let hash = token::hash(&self.ledger.secrets.pepper, &token::parse(&key)?);
+        self.keys.keep_for_this_run(hash, Known { principal: OPERATOR, role: Role::Admin });
+        Ok(key)
     }
 
     /// Reads the API keys again, after one was made or revoked.
@@ -219,7 +235,7 @@ impl AppState {
     }
 
     /// Ledgers that an API key with this short name can be for: nearly always one.
-    pub(super) fn find_key(&self, text: &str, short: [u8; 4]) -> Option<(Arc<Service>, super::keys::Known)> {
+    pub(super) fn find_key(&self, text: &str, short: [u8; 4]) -> Option<(Arc<Service>, Known)> {
         let services = self.services.read().unwrap_or_else(PoisonError::into_inner);
         services
             .iter()

@@ -10,7 +10,7 @@ use axum::extract::{Path, State};
 use axum::http::{HeaderValue, Response, header};
 
 use super::proofs::newest;
-use crate::chain::tile::{TILE_HEIGHT, TILE_WIDTH, Tile, TileKind, bundle_push};
+use crate::chain::tile::{TILE_WIDTH, Tile, TileKind, bundle_push};
 use crate::domain::ids::LedgerId;
 use crate::http::codes;
 use crate::http::error::Problem;
@@ -78,10 +78,8 @@ pub async fn tile(
             }
             (bundle, "private, max-age=31536000, immutable")
         }
-        TileKind::Hashes(level) => {
-            let hashes = service.ledger.subtree_hashes(level * TILE_HEIGHT, first, tile.width.into()).await?;
-            let mut content = Vec::with_capacity(hashes.len() * 32);
-            hashes.iter().for_each(|hash| content.extend_from_slice(hash.as_bytes()));
+        TileKind::Hashes(_) => {
+            let content = service.ledger.tile(&tile).await?;
             let open = state.settings.log_public;
             (content, if open { "public, max-age=31536000, immutable" } else { "private, max-age=31536000, immutable" })
         }

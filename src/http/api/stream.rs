@@ -18,7 +18,7 @@ use tokio::sync::{OwnedSemaphorePermit, watch};
 use super::events_read::{fact_view, facts};
 use crate::http::codes;
 use crate::http::error::Problem;
-use crate::http::front::{Caller, OPERATOR};
+use crate::http::front::Caller;
 use crate::http::request::Params;
 use crate::http::state::AppState;
 use crate::store::Head;
@@ -101,8 +101,7 @@ async fn step(mut reader: Reader) -> Option<(Result<Event, Infallible>, Reader)>
 
 impl Reader {
     fn may_go_on(&self) -> bool {
-        let known = self.caller.principal == OPERATOR || self.caller.service.keys.is_live(self.caller.principal);
-        known && !self.state.tasks.is_stopping()
+        self.caller.service.keys.is_live(self.caller.principal) && !self.state.tasks.is_stopping()
     }
 
     async fn read(&mut self) -> Result<(), Problem> {
