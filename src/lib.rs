@@ -41,5 +41,7 @@
 pub mod chain;
 pub mod crypto;
 pub mod domain;
+pub mod ingest;
 pub mod runtime;
 pub mod schema;
+pub mod store;

@@ -1,6 +1,12 @@
 //! Values and state machines. This layer does no IO and knows no clock, randomness or environment: they are arguments.
 
+pub mod country;
+pub mod email;
 pub mod identifier;
 pub mod ids;
+pub mod money;
+pub mod nanp;
 pub mod parts;
+pub mod phone;
+pub mod reply;
 pub mod time;

@@ -112,7 +112,8 @@ impl Timestamp {
     pub fn parse_rfc3339(text: &str) -> Result<Timestamp, TimeError> {
         let bytes = text.as_bytes();
         let (head, rest) = bytes.split_first_chunk::<19>().ok_or(TimeError::Form)?;
-        let [y1, y2, y3, y4, b'-', m1, m2, b'-', d1, d2, b'T' | b't', h1, h2, b':', i1, i2, b':', s1, s2] = *head else {
+        let [y1, y2, y3, y4, b'-', m1, m2, b'-', d1, d2, b'T' | b't', h1, h2, b':', i1, i2, b':', s1, s2] = *head
+        else {
             return Err(TimeError::Form);
         };
         let year = pair(y1, y2)? * 100 + pair(y3, y4)?;
@@ -121,7 +122,8 @@ impl Timestamp {
         let (fraction, rest) = fraction_micros(rest)?;
         let offset_minutes = offset_minutes(rest)?;
 
-        let month_length = u8::try_from(month).ok().and_then(|m| days_in_month(year, m)).ok_or(TimeError::FieldRange)?;
+        let month_length =
+            u8::try_from(month).ok().and_then(|m| days_in_month(year, m)).ok_or(TimeError::FieldRange)?;
         if day < 1 || day > i64::from(month_length) || hour > 23 || minute > 59 || second > 60 {
             return Err(TimeError::FieldRange);
         }

@@ -160,15 +160,19 @@ impl Lane {
     }
 
     /// Runs until the queue is closed and empty: what was accepted is answered.
-    pub async fn run(mut self, mut queue: mpsc::Receiver<LaneMessage>) {
+    pub async fn run(mut self, mut queue: mpsc::Receiver<LaneMessage>, mut again: mpsc::Receiver<LaneMessage>) {
         let events_max = self.ledger.options.limits.lane_events_max;
         let mut carried = None;
         loop {
             let first = match carried.take() {
                 Some(message) => message,
-                None => match queue.recv().await {
-                    Some(message) => message,
-                    None => return,
+                None => tokio::select! {
+                    biased;
+                    Some(message) = again.recv() => message,
+                    message = queue.recv() => match message {
+                        Some(message) => message,
+                        None => return,
+                    },
                 },
             };
             let mut jobs: Vec<(Job, Vec<Accepted>)> = Vec::new();
@@ -182,7 +186,7 @@ impl Lane {
                     carried = Some(message);
                     break;
                 }
-                single = matches!(message, LaneMessage::Again(_));
+                single = false;
                 self.take(message, &mut jobs);
                 events = jobs.iter().map(|(job, _)| job.events.len()).sum();
             }
@@ -317,7 +321,8 @@ impl Lane {
                     self.quarantine(batch, job, slot, rejected)?;
                 }
                 Verdict::New => match accepted {
-                    Ok(event) => {
+                    Ok(mut event) => {
+                        self.subject_of_entry(&mut event).await?;
                         if let Err(outcome) = self.record(batch, job, &slot, event)? {
                             refusals.push((*index, outcome));
                         }
@@ -395,6 +400,18 @@ impl Lane {
         Ok(Verdict::Duplicate(Outcome::Duplicate { receipt, compared }))
     }
 
+    /// An annulment is about the person whose entry it annuls, unless its poster names one.
+    async fn subject_of_entry(&self, event: &mut Validated) -> Result<(), LaneError> {
+        let Some(field) = event.schema.subject_of.as_ref().filter(|_| event.subject.is_none()) else { return Ok(()) };
+        let position = event.business.get("data").and_then(|data| data.get(field)).and_then(Value::as_u64);
+        let Some(position) = position else { return Ok(()) };
+        if let Some(entry) = self.ledger.store().entry_at(position).await? {
+            let entry = EntryRef::decode(&entry).map_err(|_| LaneError::Corrupt(position))?;
+            event.subject = entry.subject.map(|link| link.subject.to_string());
+        }
+        Ok(())
+    }
+
     async fn committed_since(&self, dedupe: &[u8; 32]) -> Result<Option<(u64, Vec<u8>)>, LaneError> {
         let Some(position) = self.ledger.index_read().dedupe(dedupe)? else { return Ok(None) };
         let entry = self.ledger.store().entry_at(position).await?;
@@ -409,7 +426,8 @@ impl Lane {
         slot: &ReplySlot,
         event: Validated,
     ) -> Result<Result<(), Outcome>, LaneError> {
-        let resolution = if event.schema.needs_subject {
+        let has_subject = event.schema.needs_subject || event.subject.is_some() || !event.identifiers.is_empty();
+        let resolution = if has_subject {
             let index = self.ledger.index_read();
             let in_flight = self.ledger.in_flight();
             Some(resolve(&index, &in_flight.bindings, &mut self.mint, &event, batch.now, &self.ledger.random)?)
@@ -572,7 +590,7 @@ impl Lane {
             values.push(json!({ "identifier": id.to_string(), "kind": kind, "value": bound.identifier.value }));
         }
         let mut parts = Parts::new(batch.quarter, Some(resolution.subject));
-        parts.business(schema.class, json!({ "data": { "identifiers": known } }));
+        parts.business(schema.class, json!({ "data": { "by": "event", "identifiers": known } }));
         parts.personal(schema.class, json!({ "data": { "values": values } }));
         let event = self.event_id(batch.now);
         Ok(parts.draft(Admitted {
@@ -593,7 +611,12 @@ impl Lane {
     fn closing(&self, batch: &Batch, job: &Job, closing: Closing) -> Result<Draft, LaneError> {
         let schema = self.service_schema(closing.event_type)?;
         let mut parts = Parts::new(batch.quarter, None);
-        parts.public(schema.class, json!({ "item": closing.item.to_string(), "received": closing.position }));
+        let outcome = if closing.event_type == "quarantine.resolved" { "recorded_elsewhere" } else { "recorded" };
+        let mut data = json!({ "item": closing.position });
+        if let (Value::Object(data), true) = (&mut data, closing.event_type != "quarantine.fixed") {
+            data.insert("outcome".to_owned(), Value::String(outcome.to_owned()));
+        }
+        parts.public(schema.class, data);
         let event = self.event_id(batch.now);
         Ok(parts.draft(Admitted {
             event,
@@ -618,8 +641,11 @@ impl Lane {
         let schema = self.service_schema("quarantine.received")?;
         let event = self.event_id(batch.now);
         let mut public = Map::new();
+        public.insert("reason".to_owned(), Value::String(reason_of(rejected.code).to_owned()));
         public.insert("code".to_owned(), Value::String(rejected.code.to_owned()));
-        public.insert("size".to_owned(), json!(rejected.raw.len()));
+        public.insert("bytes".to_owned(), json!(rejected.raw.len()));
+        public.insert("problems".to_owned(), json!(rejected.problems.len()));
+        public.insert("via".to_owned(), json!("api"));
         if let (Some(source), Some(id)) = (&rejected.source, &rejected.id) {
             // So that a corrected retry of the same pair finds and closes the item.
             let pair = self.ledger.secrets.dedupe.dedupe(source, id);
@@ -686,6 +712,13 @@ impl Draft {
     fn with_keys(mut self, deks: &HashMap<DekSlot, Arc<crate::crypto::derive::Dek>>) -> Admitted {
         for (part, slot) in self.admitted.parts.iter_mut().zip(&self.slots) {
             part.key = slot.as_ref().and_then(|slot| deks.get(slot)).map(Arc::clone);
+        }
+        // An item's public part names the item's key, which is known only now.
+        if let [PlainPart { content: Content::Json(public), .. }, PlainPart { class: RetentionClass::Quarantine, key: Some(key), .. }] =
+            self.admitted.parts.as_mut_slice()
+            && let Some(Value::Object(data)) = public.get_mut("data")
+        {
+            data.insert("key".to_owned(), Value::String(key.id().to_string()));
         }
         self.admitted
     }
@@ -754,6 +787,22 @@ pub(super) enum LaneError {
     Read(String),
     #[error("the appender has stopped")]
     Stopped,
+}
+
+/// The coarse reason that `quarantine.received` states for a problem code.
+fn reason_of(code: &str) -> &'static str {
+    match code {
+        "unknown_type" => "unknown_type",
+        "type_reserved" => "type_reserved",
+        "subject_missing" => "subject_missing",
+        "occurred_in_future" => "occurred_in_future",
+        "event_id_reused" => "event_id_reused",
+        "event_too_large" => "too_large",
+        "not_json" | "not_utf8" | "required_attribute_missing" | "attribute_empty" | "attribute_too_long"
+        | "invalid_attribute_name" | "invalid_attribute_type" | "specversion_unsupported" | "data_given_twice"
+        | "time_invalid" | "data_missing" | "data_not_json" | "data_not_base64" => "not_cloudevents",
+        _ => "schema_invalid",
+    }
 }
 
 fn expects(accepted: &[Accepted]) -> bool {

@@ -40,8 +40,6 @@ pub(super) enum Content {
 pub(super) enum Cause {
     None,
     Position(u64),
-    /// The entry that directly follows in the same commit.
-    Next,
     /// The entry directly before in the same commit.
     Before,
 }
@@ -73,7 +71,6 @@ pub(super) enum Answer {
 pub(super) struct Sealed {
     pub draft: Draft,
     pub event: EventId,
-    pub event_type: Arc<EventSchema>,
     pub subject: Option<SubjectId>,
     pub cause: Cause,
     pub dedupe: [u8; 32],
@@ -177,7 +174,6 @@ pub(super) fn seal(ledger: LedgerId, random: &mut BatchRandom, admitted: Admitte
     Ok(Sealed {
         draft,
         event: admitted.event,
-        event_type: admitted.schema,
         subject: admitted.subject,
         cause: admitted.cause,
         dedupe: admitted.dedupe,

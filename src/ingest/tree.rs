@@ -29,6 +29,24 @@ impl TreeState {
         self.frontier.root()
     }
 
+    /// The right edge alone, to link a batch to: what grows there is taken over with [`TreeState::absorb`] once the batch is
+    /// committed, and dropped if it is not.
+    pub fn growth(&self) -> TreeState {
+        TreeState { frontier: self.frontier.clone(), levels: Vec::new(), edge: self.edge.clone(), size: self.size }
+    }
+
+    /// Takes over what a growth of this tree added.
+    pub fn absorb(&mut self, growth: TreeState) {
+        for (above, hashes) in growth.levels.into_iter().enumerate() {
+            for hash in hashes {
+                keep(&mut self.levels, u8::try_from(above).unwrap_or(u8::MAX), hash);
+            }
+        }
+        self.frontier = growth.frontier;
+        self.edge = growth.edge;
+        self.size = growth.size;
+    }
+
     /// Appends a leaf; returns the number and hash of the subtree of 256 leaves it completes.
     pub fn push(&mut self, leaf: Digest) -> Option<(u64, Digest)> {
         let mut completed = None;

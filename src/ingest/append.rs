@@ -1,0 +1,318 @@
+//! The appender: one task per ledger that links sealed events and commits them.
+//!
+//! Order, and what each step's death means: (1) link, in memory only; (2) commit, the point from which the events exist;
+//! (3) index, tree, head, in memory; (4) receipts; (5) live feed. A process that dies before (2) has acknowledged nothing
+//! of the batch; after (2) everything is rebuilt from the log. An error at (2) is *unknown* until the head was read again.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+
+use super::admit::{LaneMessage, SealingBatch};
+use super::ledger::{CommittedBatch, Ledger, RawFact};
+use super::link::{Linked, LinkedEvent, link};
+use super::receipt::{Outcome, SubmitError};
+use super::seal::{Answer, Sealed};
+use crate::chain::decode::EntryRef;
+use crate::chain::entry::EntryError;
+use crate::domain::ids::SubjectId;
+use crate::domain::time::Quarter;
+use crate::store::index::{RunError, SubjectHead};
+use crate::store::{AppendError, Head, StoreError};
+
+/// Events that one commit takes: enough to fill a sync's time, few enough that a single event does not wait long.
+const COMMIT_EVENTS_MAX: usize = 8_000;
+/// How often a server that may not append looks at what the other one wrote.
+const FOLLOW_EVERY: Duration = Duration::from_millis(200);
+
+/// Why the appender could not go on with a batch.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum AppenderError {
+    #[error("an entry breaks the format")]
+    Entry(#[from] EntryError),
+    #[error("index")]
+    Run(#[from] RunError),
+    #[error("store")]
+    Store(#[from] StoreError),
+    #[error("a sealing task died")]
+    Sealing(#[from] tokio::task::JoinError),
+    #[error("an event could not be sealed")]
+    Seal(#[from] super::seal::SealEventError),
+    #[error("the index names a head at {0} that the log does not")]
+    Head(u64),
+}
+
+pub(super) struct Appender {
+    ledger: Arc<Ledger>,
+    lane: mpsc::Sender<LaneMessage>,
+}
+
+/// What became of a commit.
+enum Committed {
+    Yes,
+    /// Another writer was first; nothing of this batch is in the log.
+    Overtaken,
+    /// The store failed; the batch is not in the log.
+    No(String),
+}
+
+impl Appender {
+    pub fn new(ledger: Arc<Ledger>, lane: mpsc::Sender<LaneMessage>) -> Appender {
+        Appender { ledger, lane }
+    }
+
+    /// Runs until the lane has ended and everything it sent is answered.
+    pub async fn run(self, mut queue: mpsc::Receiver<SealingBatch>) {
+        let mut carried: VecDeque<SealingBatch> = VecDeque::new();
+        loop {
+            let first = match carried.pop_front() {
+                Some(batch) => batch,
+                None => match tokio::time::timeout(FOLLOW_EVERY, queue.recv()).await {
+                    Ok(Some(batch)) => batch,
+                    Ok(None) => return,
+                    Err(_idle) => {
+                        self.follow().await;
+                        continue;
+                    }
+                },
+            };
+            let mut count = first.count;
+            let mut batches = vec![first];
+            // Take what is sealed already; never wait for what is not while something is ready to commit.
+            while count < COMMIT_EVENTS_MAX && batches.iter().all(|batch| batch.now.is_none()) {
+                let Ok(next) = queue.try_recv() else { break };
+                let ready = next.sealing.iter().all(tokio::task::JoinHandle::is_finished);
+                if !ready || next.now.is_some() || batches.first().is_some_and(|first| first.quarter != next.quarter) {
+                    carried.push_back(next);
+                    break;
+                }
+                count += next.count;
+                batches.push(next);
+            }
+            self.commit(batches).await;
+        }
+    }
+
+    /// On a server that may not append: take in what the other one wrote.
+    async fn follow(&self) {
+        if !self.ledger.is_leader()
+            && let Err(error) = self.ledger.catch_up().await
+        {
+            tracing::warn!(error = %error, "append.follow failed");
+        }
+    }
+
+    async fn commit(&self, batches: Vec<SealingBatch>) {
+        let count = batches.len();
+        let (sealing, jobs): (Vec<_>, Vec<_>) = batches
+            .into_iter()
+            .map(|batch| ((batch.sealing, batch.quarter, batch.now, batch.generation, batch.heads), batch.jobs))
+            .unzip();
+        let jobs: Vec<_> = jobs.into_iter().flatten().collect();
+        let mut events: Vec<Sealed> = Vec::new();
+        let mut heads = std::collections::HashMap::new();
+        let (mut stale, mut quarter, mut now) = (false, None, None);
+        let mut failure = None;
+        for (handles, batch_quarter, batch_now, generation, batch_heads) in sealing {
+            stale |= generation != self.ledger.generation();
+            quarter = Some(batch_quarter);
+            now = now.or(batch_now);
+            heads.extend(batch_heads);
+            for handle in handles {
+                match handle.await.map_err(AppenderError::from).and_then(|sealed| sealed.map_err(AppenderError::from)) {
+                    Ok(sealed) => events.extend(sealed),
+                    Err(error) => failure = Some(error),
+                }
+            }
+        }
+        let outcome = match failure {
+            Some(error) => Err(error),
+            None if stale => Ok(false),
+            None => self.link_and_commit(events, heads, quarter, now).await,
+        };
+        self.ledger.in_flight_end(count);
+        match outcome {
+            Ok(true) => {}
+            Ok(false) => {
+                self.ledger.abandon_in_flight();
+                if let Err(mpsc::error::SendError(LaneMessage::Again(jobs))) =
+                    self.lane.send(LaneMessage::Again(jobs)).await
+                {
+                    jobs.iter().for_each(|job| job.reply.fail(SubmitError::Stopping));
+                }
+            }
+            Err(error) => {
+                tracing::error!(error = %error, source = ?std::error::Error::source(&error), "append.commit failed");
+                self.ledger.abandon_in_flight();
+                let why = SubmitError::ReadOnly(error.to_string());
+                jobs.iter().for_each(|job| job.reply.fail(why.clone()));
+                self.ledger.recover(error.to_string());
+            }
+        }
+    }
+
+    /// `Ok(true)`: committed and answered. `Ok(false)`: the ground moved, the requests must go through the lane again.
+    async fn link_and_commit(
+        &self,
+        events: Vec<Sealed>,
+        heads: std::collections::HashMap<SubjectId, SubjectHead>,
+        quarter: Option<Quarter>,
+        now: Option<crate::domain::time::Timestamp>,
+    ) -> Result<bool, AppenderError> {
+        let ledger = &self.ledger;
+        let Ok(recorded) = ledger.recording_time(now) else { return Ok(false) };
+        if quarter.is_some_and(|quarter| quarter != Quarter::of(recorded)) {
+            return Ok(false);
+        }
+        let head = ledger.head();
+        let unknown = self.heads_missing(&events, &heads)?;
+        let looked_up = self.heads_verified(unknown).await?;
+        let Linked { batch, growth, events } = {
+            let index = ledger.index_read();
+            let tree = ledger.tree_read();
+            link(head, &tree, recorded, events, |subject| -> Result<_, AppenderError> {
+                Ok(match index.head(subject.as_bytes())? {
+                    Some(found) if found.certain => Some(found.head),
+                    Some(_) => heads.get(subject).or_else(|| looked_up.get(subject)).copied(),
+                    None => None,
+                })
+            })?
+        };
+        let next = batch.next;
+        let entries = ledger.feed_wanted().then(|| batch.entries.clone());
+        match self.append(batch).await {
+            Committed::Yes => {}
+            Committed::Overtaken => {
+                ledger.catch_up().await?;
+                ledger.generation_next();
+                return Ok(false);
+            }
+            Committed::No(why) => return Err(AppenderError::Store(StoreError::Check(why))),
+        }
+        self.publish(next, growth, events, entries);
+        Ok(true)
+    }
+
+    /// Subjects whose heads only a run knows and the lane did not look at.
+    fn heads_missing(
+        &self,
+        events: &[Sealed],
+        known: &std::collections::HashMap<SubjectId, SubjectHead>,
+    ) -> Result<Vec<(SubjectId, SubjectHead)>, AppenderError> {
+        let index = self.ledger.index_read();
+        let mut missing = Vec::new();
+        for subject in events.iter().filter_map(|event| event.subject) {
+            if !known.contains_key(&subject)
+                && let Some(found) = index.head(subject.as_bytes())?.filter(|found| !found.certain)
+            {
+                missing.push((subject, found.head));
+            }
+        }
+        Ok(missing)
+    }
+
+    async fn heads_verified(
+        &self,
+        unknown: Vec<(SubjectId, SubjectHead)>,
+    ) -> Result<std::collections::HashMap<SubjectId, SubjectHead>, AppenderError> {
+        let positions: Vec<u64> = unknown.iter().map(|(_, head)| head.position).collect();
+        let mut verified = std::collections::HashMap::with_capacity(unknown.len());
+        for (position, entry) in self.ledger.store().entries_at(&positions).await? {
+            let link = EntryRef::decode(&entry)?.subject.ok_or(AppenderError::Head(position))?;
+            verified.insert(link.subject, SubjectHead { sequence: link.sequence, position });
+        }
+        match unknown.iter().find(|(subject, head)| verified.get(subject) != Some(head)) {
+            Some((_, head)) => Err(AppenderError::Head(head.position)),
+            None => Ok(verified),
+        }
+    }
+
+    async fn append(&self, batch: crate::store::AppendBatch) -> Committed {
+        let (expected, next) = (batch.expected, batch.next);
+        match self.ledger.store().append(batch).await {
+            Ok(()) => Committed::Yes,
+            Err(AppendError::HeadMoved | AppendError::Conflict) => Committed::Overtaken,
+            Err(AppendError::Failed(error)) => {
+                tracing::error!(error = ?error, "append failed before commit");
+                Committed::No("the write failed".to_owned())
+            }
+            Err(AppendError::Unknown(error)) => {
+                tracing::error!(error = %error, "commit is unknown");
+                self.settle_unknown(expected, next).await
+            }
+        }
+    }
+
+    /// Reads the head until it answers: a commit whose answer was lost is committed, or it is not.
+    async fn settle_unknown(&self, expected: Option<Head>, next: Head) -> Committed {
+        for attempt in 0..40u32 {
+            match self.ledger.store().head().await {
+                Ok(Some(head)) if head.size == next.size && head.leaf == next.leaf => return Committed::Yes,
+                Ok(head) if head == expected => return Committed::No("the commit did not happen".to_owned()),
+                Ok(_) => return Committed::Overtaken,
+                Err(error) => {
+                    tracing::warn!(error = %error, attempt, "the head cannot be read yet");
+                    tokio::time::sleep(Duration::from_millis(50 << attempt.min(4))).await;
+                }
+            }
+        }
+        Committed::No("the head cannot be read".to_owned())
+    }
+
+    /// Steps 3 to 5: what the log now says becomes what this process knows and what posters are told.
+    fn publish(
+        &self,
+        head: Head,
+        growth: super::tree::TreeState,
+        events: Vec<LinkedEvent>,
+        entries: Option<Vec<u8>>,
+    ) {
+        let ledger = &self.ledger;
+        {
+            let mut index = ledger.index_write();
+            let tail = index.tail_mut();
+            for event in &events {
+                let subject = event.receipt.subject.as_ref();
+                let link = subject.map(|subject| (subject.as_bytes(), event.sequence));
+                tail.entry(event.receipt.position, &event.sealed.dedupe, link);
+                if let Some(subject) = subject {
+                    for blind in &event.sealed.binds {
+                        tail.bind(*blind, *subject.as_bytes());
+                    }
+                }
+            }
+            ledger.tree_write().absorb(growth);
+        }
+        ledger.head_set(head);
+        {
+            let mut in_flight = ledger.in_flight();
+            for event in &events {
+                in_flight.settle(&event.sealed.dedupe, &event.sealed.binds, &event.receipt);
+            }
+        }
+        let first = events.first().map_or(head.size, |event| event.receipt.position);
+        let mut facts = Vec::with_capacity(if entries.is_some() { events.len() } else { 0 });
+        let mut rest = entries.as_deref().unwrap_or_default();
+        for event in events {
+            if let Some(answer) = event.sealed.reply {
+                let receipt = event.receipt;
+                match answer {
+                    Answer::Recorded(slot) => slot.fill(Outcome::Recorded(receipt)),
+                    Answer::Quarantined(slot, code, problems) => {
+                        slot.fill(Outcome::Quarantined { receipt, code, problems });
+                    }
+                }
+            }
+            if entries.is_some() {
+                let (entry, after) = rest.split_at(event.length.min(rest.len()));
+                rest = after;
+                let business = Some(event.sealed.business).filter(|business| !business.is_empty());
+                facts.push(RawFact { position: first + facts.len() as u64, entry: entry.to_vec(), business });
+            }
+        }
+        ledger.feed(CommittedBatch { first, facts });
+        ledger.index_upkeep();
+    }
+}

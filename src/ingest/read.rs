@@ -1,0 +1,214 @@
+//! Reading back: entries with what of them can still be opened. Opening is for readers with a right to it; nothing here
+//! checks that right, the layers above do.
+
+use std::collections::HashMap;
+
+use bytes::Bytes;
+
+use super::data_keys::DataKeyError;
+use super::ledger::{Ledger, RawFact};
+use crate::chain::decode::EntryRef;
+use crate::chain::entry::{Entry, EntryError, Part};
+use crate::crypto::derive::{Dek, PartSecret};
+use crate::crypto::seal::{PartContext, SUITE_NONE, SealError, open};
+use crate::domain::parts::{PartKind, RetentionClass};
+use crate::domain::time::Quarter;
+use crate::store::{DekSlot, NO_OWNER, StoreError};
+
+/// Why something cannot be read back.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// The store failed.
+    #[error("store")]
+    Store(#[from] StoreError),
+    /// The vault or keyring failed.
+    #[error("keys")]
+    Keys(#[from] DataKeyError),
+    /// A stored entry is not an entry.
+    #[error("entry {position} cannot be decoded")]
+    Entry {
+        /// Where.
+        position: u64,
+        /// Why.
+        source: EntryError,
+    },
+    /// A stored part does not open under the key that its entry names: it was altered or moved.
+    #[error("part {part} of entry {position} does not open")]
+    Part {
+        /// Where.
+        position: u64,
+        /// Which part.
+        part: u8,
+        /// Why.
+        source: SealError,
+    },
+    /// There is no such entry.
+    #[error("there is no entry {0}")]
+    Absent(u64),
+}
+
+/// A part of an entry as far as it can be opened.
+#[derive(Debug, Clone)]
+pub struct OpenedPart {
+    /// What the entry says of it.
+    pub part: Part,
+    /// Stored bytes; `None` when retention or erasure removed them.
+    pub sealed: Option<Vec<u8>>,
+    /// Plaintext; `None` when bytes or key are gone.
+    pub plaintext: Option<Vec<u8>>,
+    /// The part's secret S, to disclose it in a bundle; `None` for public parts and where the key is gone.
+    pub secret: Option<[u8; 32]>,
+}
+
+/// An entry with its parts.
+#[derive(Debug, Clone)]
+pub struct Opened {
+    /// The entry.
+    pub entry: Entry,
+    /// Its stored bytes.
+    pub bytes: Vec<u8>,
+    /// Its parts in order.
+    pub parts: Vec<OpenedPart>,
+}
+
+impl Opened {
+    /// Plaintext of the first part of a kind.
+    pub fn plaintext(&self, kind: PartKind) -> Option<&[u8]> {
+        self.parts.iter().find(|part| part.part.kind == kind).and_then(|part| part.plaintext.as_deref())
+    }
+}
+
+/// Which key seals a part of an entry: the vault's slot for it.
+pub fn slot_of(entry: &EntryRef<'_>, part: &Part) -> DekSlot {
+    let owner = match part.kind {
+        PartKind::Public | PartKind::Business => NO_OWNER,
+        // An item's bytes have a key of their own, named by the event.
+        PartKind::Raw if part.class == RetentionClass::Quarantine => *entry.event.as_bytes(),
+        PartKind::Personal | PartKind::Raw => entry.subject.map_or(NO_OWNER, |link| *link.subject.as_bytes()),
+    };
+    DekSlot { owner, class: part.class.code(), quarter: Quarter::of(entry.recorded).ordinal() }
+}
+
+fn open_part(
+    entry: &EntryRef<'_>,
+    part_no: u8,
+    part: &Part,
+    dek: Option<&Dek>,
+    sealed: &[u8],
+) -> Result<Option<(Vec<u8>, Option<[u8; 32]>)>, SealError> {
+    if part.suite == SUITE_NONE {
+        return Ok(Some((sealed.to_vec(), None)));
+    }
+    let (Some(dek), Some(key), Some(commitment)) = (dek, part.key.as_ref(), part.commitment.as_ref()) else {
+        return Ok(None);
+    };
+    if dek.id() != *key {
+        // A key minted after the entry's was destroyed opens nothing.
+        return Ok(None);
+    }
+    let secret: PartSecret = dek.part_secret(&entry.event, part_no);
+    let subject = entry.subject.map(|link| link.subject);
+    let context = PartContext {
+        ledger: &entry.ledger,
+        event: &entry.event,
+        event_type: entry.event_type,
+        schema: &entry.schema,
+        subject: subject.as_ref(),
+        part_no,
+        class: part.class,
+        key,
+    };
+    let plaintext = open(&secret, &context, commitment, sealed)?;
+    Ok(Some((plaintext.to_vec(), Some(secret.disclose()))))
+}
+
+impl Ledger {
+    async fn keys_of(&self, slots: &[DekSlot]) -> Result<Vec<Option<Dek>>, DataKeyError> {
+        self.deks.find(&self.store(), &self.keyring, &self.clock, slots).await
+    }
+
+    /// One entry and what of it can be opened.
+    ///
+    /// # Errors
+    /// [`ReadError::Absent`] past the end; [`ReadError::Part`] when stored bytes were altered.
+    pub async fn open_entry(&self, position: u64) -> Result<Opened, ReadError> {
+        let store = self.store();
+        let bytes = store.entry_at(position).await?.ok_or(ReadError::Absent(position))?;
+        let stored: HashMap<u8, Vec<u8>> = store.payloads_of(position).await?.into_iter().collect();
+        self.open_parts(position, bytes, stored).await
+    }
+
+    async fn open_parts(
+        &self,
+        position: u64,
+        bytes: Vec<u8>,
+        mut stored: HashMap<u8, Vec<u8>>,
+    ) -> Result<Opened, ReadError> {
+        let entry = EntryRef::decode(&bytes).map_err(|source| ReadError::Entry { position, source })?;
+        let listed: Vec<Part> = entry.parts().collect();
+        let slots: Vec<DekSlot> = listed.iter().map(|part| slot_of(&entry, part)).collect();
+        let deks = self.keys_of(&slots).await?;
+        let mut parts = Vec::with_capacity(listed.len());
+        for ((part_no, part), dek) in (0u8..).zip(listed).zip(deks) {
+            let sealed = stored.remove(&part_no);
+            let opened = match &sealed {
+                None => None,
+                Some(sealed) => open_part(&entry, part_no, &part, dek.as_ref(), sealed)
+                    .map_err(|source| ReadError::Part { position, part: part_no, source })?,
+            };
+            let (plaintext, secret) = opened.map_or((None, None), |(plaintext, secret)| (Some(plaintext), secret));
+            parts.push(OpenedPart { part, sealed, plaintext, secret });
+        }
+        let entry = entry.to_entry();
+        Ok(Opened { entry, bytes, parts })
+    }
+
+    /// The bytes of an event as it was received, while they exist.
+    pub(super) async fn raw_of(&self, position: u64, entry: &[u8]) -> Result<Option<Bytes>, ReadError> {
+        let stored = self.store().payloads_of(position).await?.into_iter().collect();
+        let opened = self.open_parts(position, entry.to_vec(), stored).await?;
+        Ok(opened.plaintext(PartKind::Raw).map(Bytes::copy_from_slice))
+    }
+
+    /// Entries of `[first, end)` with their opened business or public parts, as far as they exist.
+    ///
+    /// # Errors
+    /// A part that does not open is an error, not an absence: somebody altered it.
+    pub async fn facts(&self, first: u64, end: u64) -> Result<Vec<RawFact>, ReadError> {
+        let store = self.store();
+        let entries = store.entries_from(first, end).await?;
+        let payloads = store.payloads_from(first, end, PartKind::Business.code()).await?;
+        let mut slots: Vec<DekSlot> = Vec::new();
+        let mut decoded = Vec::with_capacity(entries.len());
+        for (position, bytes) in &entries {
+            let entry = EntryRef::decode(bytes).map_err(|source| ReadError::Entry { position: *position, source })?;
+            for part in entry.parts().filter(|part| part.kind == PartKind::Business) {
+                let slot = slot_of(&entry, &part);
+                if !slots.contains(&slot) {
+                    slots.push(slot);
+                }
+            }
+            decoded.push(entry);
+        }
+        let deks: Vec<Option<Dek>> = self.keys_of(&slots).await?;
+        let key = |slot: &DekSlot| slots.iter().position(|known| known == slot).and_then(|at| deks.get(at)?.as_ref());
+        let mut rest = payloads.into_iter().peekable();
+        let mut business = Vec::with_capacity(decoded.len());
+        for entry in &decoded {
+            let mut found = None;
+            while let Some((_, part_no, sealed)) = rest.next_if(|(position, ..)| *position <= entry.position) {
+                let Some(part) = entry.parts().nth(usize::from(part_no)) else { continue };
+                found = open_part(entry, part_no, &part, key(&slot_of(entry, &part)), &sealed)
+                    .map_err(|source| ReadError::Part { position: entry.position, part: part_no, source })?
+                    .map(|(plaintext, _)| plaintext);
+            }
+            business.push(found);
+        }
+        drop(decoded);
+        Ok(entries
+            .into_iter()
+            .zip(business)
+            .map(|((position, entry), business)| RawFact { position, entry, business })
+            .collect())
+    }
+}

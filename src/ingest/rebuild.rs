@@ -1,0 +1,129 @@
+//! What a start (and a server that follows another one) learns from the log: tree, index tail, head. Everything derived is
+//! made by the same code whether it is new, lost or behind.
+
+use std::sync::Arc;
+
+use serde::Deserialize;
+
+use super::ledger::{Ledger, OpenError};
+use super::tree::TreeState;
+use crate::chain::decode::EntryRef;
+use crate::chain::leaf::leaf_hash;
+use crate::crypto::hash::Digest;
+use crate::domain::identifier::IdentifierKind;
+use crate::domain::parts::PartKind;
+use crate::store::Head;
+
+/// Entries read at a time.
+const CHUNK: u64 = 4_096;
+
+/// The personal part of `identifier.bound`.
+#[derive(Deserialize)]
+struct BoundPart {
+    data: BoundData,
+}
+
+#[derive(Deserialize)]
+struct BoundData {
+    values: Vec<BoundValue>,
+}
+
+#[derive(Deserialize)]
+struct BoundValue {
+    kind: IdentifierKind,
+    value: String,
+}
+
+fn log(position: u64, what: impl ToString) -> OpenError {
+    OpenError::Log { position, what: what.to_string() }
+}
+
+impl Ledger {
+    /// Builds tree and index from the log at a start, and checks that the tree ends in the committed head.
+    pub(super) async fn rebuild(self: &Arc<Ledger>, head: Option<Head>) -> Result<(), OpenError> {
+        let mut tree = TreeState::default();
+        for (number, hash) in self.store().subtrees_from(0).await? {
+            if number * 256 != tree.size() {
+                return Err(log(number * 256, "a subtree hash is missing"));
+            }
+            tree.push_subtree(hash).map_err(|error| log(number * 256, error))?;
+        }
+        let size = head.map_or(0, |head| head.size);
+        if tree.size() > size {
+            return Err(log(size, "subtree hashes reach beyond the head"));
+        }
+        *self.tree_write() = tree;
+        let Some(head) = head else { return Ok(()) };
+        self.catch_up_to(head).await
+    }
+
+    /// Takes in what was committed since, by this process before it lost its way or by another server.
+    pub(super) async fn catch_up(&self) -> Result<(), crate::store::StoreError> {
+        let _one_at_a_time = self.catch_up_lock().await;
+        let head = self.store().head().await?;
+        match head {
+            Some(head) if Some(head) != self.head() => {
+                self.catch_up_to(head).await.map_err(|error| crate::store::StoreError::Check(error.to_string()))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    async fn catch_up_to(&self, head: Head) -> Result<(), OpenError> {
+        let (tree_from, index_from) = {
+            let covered = self.index_read().covered();
+            let known = self.head().map_or(covered, |head| head.size);
+            (self.tree_read().size(), covered.max(known).min(head.size))
+        };
+        let mut next = tree_from.min(index_from);
+        let mut last = None;
+        while next < head.size {
+            let end = head.size.min(next + CHUNK);
+            let entries = self.store().entries_from(next, end).await?;
+            if entries.len() as u64 != end - next {
+                return Err(log(next, "entries are missing"));
+            }
+            for (position, bytes) in entries {
+                let leaf = leaf_hash(&bytes);
+                if position >= tree_from {
+                    self.tree_write().push(leaf);
+                }
+                if position >= index_from {
+                    self.index_entry(position, &bytes).await?;
+                }
+                last = Some(leaf);
+            }
+            next = end;
+        }
+        if last.is_some_and(|leaf: Digest| leaf != head.leaf) || self.tree_read().size() != head.size {
+            return Err(log(head.size, "the log does not end in the head that was committed"));
+        }
+        self.head_set(head);
+        Ok(())
+    }
+
+    async fn index_entry(&self, position: u64, bytes: &[u8]) -> Result<(), OpenError> {
+        let entry = EntryRef::decode(bytes).map_err(|error| log(position, error))?;
+        let mut blinds: Vec<[u8; 16]> = Vec::new();
+        let bound = entry.event_type == "identifier.bound";
+        if bound || entry.event_type == "identifier.released" {
+            // Gone with the person: then nothing is to be bound either.
+            let opened = self.open_entry(position).await.map_err(|error| log(position, error))?;
+            if let Some(personal) = opened.plaintext(PartKind::Personal) {
+                let part: BoundPart = serde_json::from_slice(personal).map_err(|_| log(position, "values unreadable"))?;
+                let values = part.data.values.iter();
+                blinds.extend(values.map(|value| self.secrets.blind.blind_index(value.kind, &value.value)));
+            }
+        }
+        let mut index = self.index_write();
+        let tail = index.tail_mut();
+        let link = entry.subject.as_ref().map(|link| (link.subject.as_bytes(), link.sequence));
+        tail.entry(position, &entry.dedupe, link);
+        if let Some(link) = &entry.subject {
+            for blind in blinds {
+                tail.bind(blind, if bound { *link.subject.as_bytes() } else { [0; 16] });
+            }
+        }
+        Ok(())
+    }
+}
