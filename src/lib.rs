@@ -41,6 +41,7 @@
 pub mod chain;
 pub mod crypto;
 pub mod domain;
+pub mod exports;
 pub mod ingest;
 pub mod runtime;
 pub mod schema;

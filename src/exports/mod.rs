@@ -4,7 +4,7 @@
 //! any entry left out and any wrong plaintext is found. The format is `ops/format-bundle.md`. Must never disclose more than
 //! asked: a bundle holds secrets of single parts, never a data key.
 //!
-//! Reading order: [`container`], [`manifest`], [`parts`], [`log_keys`], [`covers`], [`bundle`] (with [`page`]), [`verify`];
+//! Reading order: [`container`], [`manifest`], [`parts`], [`log_keys`], [`covers`], [`bundle`] (with [`statements`] and [`page`]), [`verify`];
 //! then [`ledger_verify`] and [`subject`]. [`report`] is what both verifications answer.
 
 pub mod bundle;
@@ -16,5 +16,6 @@ pub mod manifest;
 pub mod page;
 pub mod parts;
 pub mod report;
+pub mod statements;
 pub mod subject;
 pub mod verify;
