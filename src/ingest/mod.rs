@@ -26,6 +26,7 @@ pub mod receipt;
 mod resolve;
 mod seal;
 pub mod secrets;
+pub mod subjects;
 mod tree;
 
 pub use ledger::{CommittedBatch, Ledger, LedgerOptions, OpenError};
