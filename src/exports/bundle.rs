@@ -4,7 +4,7 @@
 //! open, or an entry without its proof, is an error and not a bundle. Must never put more into the container than the source
 //! discloses.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
 use crate::chain::entry::{EntryError, EntryRef, Part};
 use crate::chain::note::{Note, NoteError};
@@ -159,8 +159,7 @@ pub fn build(source: &BundleSource, key: &SigningKey) -> Result<Vec<u8>, BundleE
     for entry in &source.entries {
         draft.add_entry(source, entry)?;
     }
-    let schemas: BTreeMap<_, _> = source.schemas.iter().map(|schema| (sha256(schema), schema)).collect();
-    schemas.into_iter().for_each(|(digest, schema)| draft.add(schema_name(&digest), schema.clone()));
+    draft.add_schemas(&source.schemas);
     let mut heads: Vec<Head> = source.heads.iter().map(Head::from).collect();
     heads.sort_unstable_by_key(|head| head.subject);
     let completeness = Completeness { seal: source.seal, heads };
@@ -203,9 +202,7 @@ fn manifest_of(source: &BundleSource, completeness: &Completeness, records: &[Pa
         fields: count(PartState::Fields),
         withheld: count(PartState::Withheld),
         erased: count(PartState::Erased),
-        schemas_missing: draft.schemas.iter().any(|schema| {
-            !draft.files.iter().any(|(name, _)| *name == schema_name(schema))
-        }),
+        schemas_missing: draft.schemas_missing,
         key: KeySource::Unchecked,
     }
     .statements();
@@ -231,13 +228,27 @@ fn manifest_of(source: &BundleSource, completeness: &Completeness, records: &[Pa
 struct Draft {
     files: Vec<(String, Vec<u8>)>,
     records: Vec<PartRecord>,
-    schemas: Vec<Digest>,
+    /// Schemas that the entries name.
+    schemas: BTreeSet<Digest>,
+    schemas_missing: bool,
     shown: Vec<PageEntry>,
 }
 
 impl Draft {
     fn add(&mut self, name: String, bytes: Vec<u8>) {
         self.files.push((name, bytes));
+    }
+
+    /// Adds those of the given schemas that entries name, each once.
+    fn add_schemas(&mut self, given: &[Vec<u8>]) {
+        let mut missing = std::mem::take(&mut self.schemas);
+        for schema in given {
+            let digest = sha256(schema);
+            if missing.remove(&digest) {
+                self.add(schema_name(&digest), schema.clone());
+            }
+        }
+        self.schemas_missing = !missing.is_empty();
     }
 
     fn add_entry(&mut self, source: &BundleSource, given: &BundleEntry) -> Result<(), BundleError> {
@@ -259,7 +270,7 @@ impl Draft {
         };
         self.add(entry_name(position), given.bytes.clone());
         self.add(proof_name(position), proof.to_string().into_bytes());
-        self.schemas.push(entry.schema);
+        self.schemas.insert(entry.schema);
         self.shown.push(shown);
         Ok(())
     }

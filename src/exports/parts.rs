@@ -100,6 +100,9 @@ struct Occurred<'a> {
 /// # Errors
 /// [`PartError::Occurred`] for what is no time, [`PartError::Plaintext`] for what is no object.
 pub fn occurred(business: &[u8]) -> Result<Option<Timestamp>, PartError> {
+    if !business.starts_with(b"{") {
+        return Err(PartError::Plaintext);
+    }
     let found: Occurred<'_> = serde_json::from_slice(business).map_err(|_| PartError::Plaintext)?;
     let Some(text) = found.occurred else { return Ok(None) };
     Timestamp::parse_rfc3339(&text).map(Some).map_err(|_| PartError::Occurred)
