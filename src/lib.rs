@@ -26,7 +26,9 @@
 //! decisions exports
 //! jobs integrations
 //! http
-//! app cli config telemetry
+//! config telemetry
+//! app
+//! cli
 //! ```
 //!
 //! ```owners
@@ -38,8 +40,10 @@
 //! std::env: config
 //! ```
 
+pub mod app;
 pub mod blob;
 pub mod chain;
+pub mod config;
 pub mod crypto;
 pub mod domain;
 pub mod exports;
@@ -48,3 +52,4 @@ pub mod jobs;
 pub mod runtime;
 pub mod schema;
 pub mod store;
+pub mod telemetry;
