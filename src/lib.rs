@@ -38,10 +38,12 @@
 //! std::env: config
 //! ```
 
+pub mod blob;
 pub mod chain;
 pub mod crypto;
 pub mod domain;
 pub mod ingest;
+pub mod jobs;
 pub mod runtime;
 pub mod schema;
 pub mod store;

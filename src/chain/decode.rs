@@ -308,3 +308,76 @@ impl<'a> Cursor<'a> {
 fn take<const N: usize>(bytes: &[u8], value: impl Fn([u8; N]) -> u64) -> Option<(u64, &[u8])> {
     bytes.split_first_chunk::<N>().map(|(chunk, rest)| (value(*chunk), rest))
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::chain::samples::{any_entry, entry_at};
+
+    #[test]
+    fn longer_spellings_of_the_same_values_are_refused() {
+        let entry = entry_at(5, Digest::ZERO);
+        let bytes = entry.encode().unwrap();
+        let spelled = |at: usize, old: usize, new: &[u8]| {
+            let mut other = bytes.clone();
+            other.splice(at..at + old, new.iter().copied());
+            // A lenient reader still takes it, so that only the rule of determinism is what refuses it.
+            minicbor::Decoder::new(&other).skip().unwrap();
+            Entry::decode(&other)
+        };
+        // Head of the map in two bytes; position 5 in two, three, five and nine; the ledger's length in two; indefinite map.
+        assert_eq!(spelled(0, 1, &[0xb8, bytes[0] & 31]), Err(EntryError::Form { key: 0 }));
+        assert_eq!(spelled(22, 1, &[0x18, 5]), Err(EntryError::Form { key: 3 }));
+        assert_eq!(spelled(22, 1, &[0x19, 0, 5]), Err(EntryError::Form { key: 3 }));
+        assert_eq!(spelled(22, 1, &[0x1a, 0, 0, 0, 5]), Err(EntryError::Form { key: 3 }));
+        assert_eq!(spelled(22, 1, &[0x1b, 0, 0, 0, 0, 0, 0, 0, 5]), Err(EntryError::Form { key: 3 }));
+        assert_eq!(spelled(4, 1, &[0x58, 16]), Err(EntryError::Form { key: 2 }));
+        assert_eq!(spelled(1, 1, &[0x18, 1]), Err(EntryError::Form { key: 1 }));
+    }
+
+    #[test]
+    fn other_order_counts_and_tails_are_refused() {
+        let bytes = entry_at(5, Digest::ZERO).encode().unwrap();
+        let mut swapped = bytes.clone();
+        // Keys 1 and 2 exchanged: map head, then the ledger's 18 bytes, then the format's 2.
+        swapped[1..21].rotate_left(2);
+        assert_eq!(Entry::decode(&swapped), Err(EntryError::Form { key: 1 }));
+        let mut counted = bytes.clone();
+        counted[0] += 1;
+        assert!(matches!(Entry::decode(&counted), Err(EntryError::Count { .. })));
+        let mut longer = bytes.clone();
+        longer.push(0);
+        assert_eq!(Entry::decode(&longer), Err(EntryError::Trailing { bytes: 1 }));
+        for length in 0..bytes.len() {
+            assert!(Entry::decode(&bytes[..length]).is_err(), "{length}");
+        }
+        assert_eq!(Entry::decode(&[0; MAX_ENTRY_BYTES + 1]), Err(EntryError::TooLong { bytes: MAX_ENTRY_BYTES + 1 }));
+    }
+
+    proptest! {
+        #[test]
+        fn every_entry_round_trips(entry in any_entry()) {
+            let bytes = entry.encode().unwrap();
+            let read = EntryRef::decode(&bytes).unwrap();
+            prop_assert_eq!(read.parts().len(), entry.parts.len());
+            prop_assert_eq!(read.to_entry(), entry);
+        }
+
+        #[test]
+        fn what_decodes_encodes_to_the_same_bytes(entry in any_entry(), at: prop::sample::Index, value: u8) {
+            let mut bytes = entry.encode().unwrap();
+            let at = at.index(bytes.len());
+            bytes[at] = value;
+            if let Ok(read) = Entry::decode(&bytes) {
+                prop_assert_eq!(read.encode().unwrap(), bytes);
+            }
+        }
+
+        #[test]
+        fn no_bytes_panic_the_reader(bytes in prop::collection::vec(any::<u8>(), 0..400)) {
+            prop_assert!(Entry::decode(&bytes).is_err());
+        }
+    }
+}

@@ -4,7 +4,7 @@
 //! appender only copies them around the few that do. What a draft accepted always links, whatever place it gets. Must
 //! never write a form that [`crate::chain::decode`] refuses.
 
-use crate::chain::entry::{EntryError, FORMAT, MAX_ENTRY_BYTES, MAX_PARTS, Part, PartRules, check_links, check_type};
+use crate::chain::entry::{EntryError, FORMAT, MAX_PARTS, Part, PartRules, check_links, check_type};
 use crate::crypto::cbor;
 use crate::crypto::hash::Digest;
 use crate::domain::ids::{EventId, LedgerId, PrincipalId, SubjectId};
@@ -69,8 +69,8 @@ impl Draft {
     /// Encodes what does not depend on the place.
     ///
     /// # Errors
-    /// [`EntryError`] if a field breaks a rule of the format, or the entry could get over [`MAX_ENTRY_BYTES`] at some
-    /// place.
+    /// [`EntryError`] if a field breaks a rule of the format. Types and parts are bounded so that no entry comes near
+    /// [`crate::chain::entry::MAX_ENTRY_BYTES`].
     pub fn new(body: &EntryBody<'_>) -> Result<Draft, EntryError> {
         check_type(body.event_type.as_bytes())?;
         if body.parts.len() > MAX_PARTS {
@@ -98,10 +98,6 @@ impl Draft {
         for part in body.parts {
             rules.check(part)?;
             put_part(out, part);
-        }
-        let bytes_max = bytes.len() + LINK_BYTES_MAX;
-        if bytes_max > MAX_ENTRY_BYTES {
-            return Err(EntryError::TooLong { bytes: bytes_max });
         }
         let has_subject = body.subject.is_some();
         Ok(Draft { ledger: body.ledger, corrects: body.corrects, has_subject, bytes, actor_at, tail_at })

@@ -273,6 +273,8 @@ mod tests {
         frontier.push_subtree(3, tree.subtree(3, 2).unwrap()).unwrap();
         assert_eq!(frontier.root(), tree.root());
         assert!(matches!(frontier.push_subtree(64, empty_root()), Err(TreeError::Unaligned { .. })));
+        assert!(matches!(Frontier::new().push_subtree(63, empty_root()), Err(TreeError::Unaligned { .. })));
+        assert!(matches!(Frontier::from_parts(1 << 63, vec![empty_root()]), Err(TreeError::OutOfRange { .. })));
         assert!(matches!(Frontier::from_parts(3, vec![empty_root()]), Err(TreeError::Edge { expected: 2, .. })));
     }
 

@@ -62,39 +62,39 @@ pub struct Segment {
     /// Roots of the complete subtrees that the run covers, from left to right, with their levels.
     pub(super) subtrees: Vec<(u8, Digest)>,
     pub(super) links: Vec<(u64, SubjectLink)>,
+    /// What ended the run; the entries before it may still turn out to be bad when the run is stitched.
+    pub(super) failed: Option<Problem>,
 }
 
 /// Checks the entries of one run, in order.
 #[derive(Debug)]
 pub struct SegmentVerifier {
     segment: Segment,
-    failed: Option<Problem>,
 }
 
 impl SegmentVerifier {
     /// A run of `ledger` that starts at position `first`.
     pub const fn new(ledger: LedgerId, first: u64) -> SegmentVerifier {
         let tail = Tail::new(ledger, first);
-        SegmentVerifier {
-            segment: Segment { first, start: None, tail, subtrees: Vec::new(), links: Vec::new() },
-            failed: None,
-        }
+        let segment = Segment { first, start: None, tail, subtrees: Vec::new(), links: Vec::new(), failed: None };
+        SegmentVerifier { segment }
     }
 
     /// Checks the entry that comes next; gives it with its leaf hash. After a problem every call gives that problem.
     ///
     /// # Errors
-    /// The first [`Problem`] of the run.
+    /// The first [`Problem`] that the run itself shows. It is not the chain's first before the run was stitched: whether
+    /// the run's first entry continues the chain is seen only then.
     pub fn feed<'a>(&mut self, position: u64, bytes: &'a [u8]) -> Result<(EntryRef<'a>, Digest), Problem> {
-        if let Some(problem) = self.failed {
+        let segment = &mut self.segment;
+        if let Some(problem) = segment.failed {
             return Err(problem);
         }
-        let segment = &mut self.segment;
         // The place in the run is what is named, whatever position the bytes or the caller claim.
         let place = segment.tail.next;
         let (entry, leaf) = match segment.tail.advance(position, bytes) {
             Ok(fed) => fed,
-            Err(what) => return Err(*self.failed.insert(Problem { position: place, what })),
+            Err(what) => return Err(*segment.failed.insert(Problem { position: place, what })),
         };
         segment.start.get_or_insert((entry.previous, entry.recorded));
         segment.append(position, leaf);
@@ -104,15 +104,9 @@ impl SegmentVerifier {
         Ok((entry, leaf))
     }
 
-    /// The run, for [`crate::chain::verify::ChainVerifier::stitch`].
-    ///
-    /// # Errors
-    /// The [`Problem`] that was found, if one was.
-    pub fn finish(self) -> Result<Segment, Problem> {
-        match self.failed {
-            Some(problem) => Err(problem),
-            None => Ok(self.segment),
-        }
+    /// The run as far as it is good, with what ended it, for [`crate::chain::verify::ChainVerifier::stitch`].
+    pub fn finish(self) -> Segment {
+        self.segment
     }
 }
 

@@ -4,6 +4,7 @@
 //! [`HashReader`], and [`inclusion_nodes`] and its like say beforehand which hashes will be asked for. Must never hash an
 //! incomplete subtree into a stored node: only right edges are folded, and only for a stated size.
 
+use crate::chain::entry::MAX_POSITION;
 use crate::chain::leaf::{empty_root, node_hash};
 use crate::crypto::hash::Digest;
 
@@ -96,8 +97,11 @@ impl Frontier {
     /// A frontier as [`Frontier::edge`] gave it.
     ///
     /// # Errors
-    /// [`TreeError::Edge`] unless there is one hash for each bit set in `size`.
+    /// [`TreeError::Edge`] unless there is one hash for each bit set in `size`, [`TreeError::OutOfRange`] from 2^63 on.
     pub fn from_parts(size: u64, edge: Vec<Digest>) -> Result<Frontier, TreeError> {
+        if size > MAX_POSITION {
+            return Err(TreeError::OutOfRange { asked: size, size: MAX_POSITION });
+        }
         if u32::try_from(edge.len()) != Ok(size.count_ones()) {
             return Err(TreeError::Edge { size, expected: size.count_ones(), found: edge.len() });
         }
@@ -128,14 +132,16 @@ impl Frontier {
     /// Appends a complete subtree of 2^level leaves, as if its leaves were appended one by one.
     ///
     /// # Errors
-    /// [`TreeError::Unaligned`] unless the size is a multiple of 2^level.
+    /// [`TreeError::Unaligned`] unless the size is a multiple of 2^level and stays below 2^63.
     pub fn push_subtree(&mut self, level: u8, root: Digest) -> Result<(), TreeError> {
         let leaves = 1_u64.checked_shl(u32::from(level)).unwrap_or(0);
-        if leaves == 0 || self.size.checked_rem(leaves) != Some(0) {
+        let size = self.size.checked_add(leaves).filter(|size| *size <= MAX_POSITION);
+        let aligned = self.size.checked_rem(leaves) == Some(0);
+        let Some(size) = size.filter(|_| aligned) else {
             return Err(TreeError::Unaligned { level, size: self.size });
-        }
+        };
         self.carry(level, root, &mut |_, _| ());
-        self.size += leaves;
+        self.size = size;
         Ok(())
     }
 

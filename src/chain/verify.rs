@@ -146,7 +146,8 @@ impl ChainVerifier {
         Ok((entry, leaf))
     }
 
-    /// Takes the run that comes next.
+    /// Takes the run that comes next. A run that a problem ended is stitched all the same, so that the first problem of the
+    /// chain is found, and not the first that a run shows by itself.
     ///
     /// # Errors
     /// The first [`Problem`] of the chain.
@@ -181,7 +182,10 @@ impl ChainVerifier {
         if segment.start.is_some() {
             self.tail = segment.tail;
         }
-        Ok(())
+        match segment.failed {
+            Some(problem) => Err(self.fail(problem.position, problem.what)),
+            None => Ok(()),
+        }
     }
 
     fn take_link(&mut self, position: u64, link: &SubjectLink) -> Result<(), Problem> {
@@ -271,10 +275,10 @@ mod tests {
         for (number, run) in entries.chunks(length).enumerate() {
             let first = (number * length) as u64;
             let mut segment = SegmentVerifier::new(LEDGER, first);
-            for (position, entry) in (first..).zip(run) {
-                segment.feed(position, entry)?;
-            }
-            verifier.stitch(segment.finish()?)?;
+            let fed = (first..).zip(run).try_for_each(|(position, entry)| segment.feed(position, entry).map(drop));
+            let stitched = verifier.stitch(segment.finish());
+            assert!(fed.is_ok() || stitched.is_err());
+            stitched?;
         }
         verifier.finish(None)
     }
@@ -327,7 +331,14 @@ mod tests {
             for bit in 0..entry.len() * 8 {
                 let mut forged = stored.clone();
                 forged[position][bit / 8] ^= 1 << (bit % 8);
-                match verify(&forged, &[]) {
+                let found = verify(&forged, &[]);
+                for length in [1, 3, 13] {
+                    let in_runs = verify_in_runs(&forged, &[], length);
+                    let both =
+                        [&found, &in_runs].map(|verified| verified.as_ref().map(|chain| chain.root).map_err(|p| *p));
+                    assert_eq!(both[0], both[1], "position {position}, bit {bit}, runs of {length}");
+                }
+                match found {
                     Err(problem) => assert!([position as u64, position as u64 + 1].contains(&problem.position)),
                     // Nothing follows the last entry: there the root alone tells.
                     Ok(verified) => assert!(position + 1 == stored.len() && verified.root != root),
@@ -375,6 +386,30 @@ mod tests {
         assert_eq!(forked, Problem { position: 5, what: What::Link(LinkError::Previous) });
         let stolen = forged(5, &|entry| entry.subject.as_mut().unwrap().subject = subject(1));
         assert_eq!(stolen.position, 5);
+    }
+
+    #[test]
+    fn runs_with_a_gap_twice_or_of_another_ledger_are_not_stitched() {
+        let stored = bytes(&chain(&SUBJECTS));
+        let run = |from: usize, to: usize| {
+            let mut segment = SegmentVerifier::new(LEDGER, from as u64);
+            for (position, entry) in (from as u64..).zip(&stored[from..to]) {
+                segment.feed(position, entry).unwrap();
+            }
+            segment.finish()
+        };
+        for next in [4, 6, 0] {
+            let mut verifier = ChainVerifier::new(LEDGER, Share::ALL);
+            verifier.stitch(run(0, 5)).unwrap();
+            assert_eq!(verifier.stitch(run(next, 8)), Err(Problem { position: 5, what: What::Missing }), "{next}");
+        }
+        let mut verifier = ChainVerifier::new(LedgerId::from_bytes([2; 16]), Share::ALL);
+        assert_eq!(verifier.stitch(run(0, 5)), Err(Problem { position: 0, what: What::Ledger }));
+        let mut verifier = ChainVerifier::new(LEDGER, Share::ALL);
+        verifier.stitch(run(0, 5)).unwrap();
+        verifier.stitch(run(5, 5)).unwrap();
+        verifier.stitch(run(5, 13)).unwrap();
+        assert_eq!(verifier.finish(None).unwrap().size, 13);
     }
 
     #[test]

@@ -92,7 +92,7 @@ impl Micros {
     ///
     /// # Errors
     /// [`MoneyError::Range`] when it does not fit.
-    pub fn add(self, other: Micros) -> Result<Micros, MoneyError> {
+    pub fn plus(self, other: Micros) -> Result<Micros, MoneyError> {
         self.0.checked_add(other.0).map(Micros).ok_or(MoneyError::Range)
     }
 
@@ -100,7 +100,7 @@ impl Micros {
     ///
     /// # Errors
     /// [`MoneyError::Range`] when it does not fit.
-    pub fn subtract(self, other: Micros) -> Result<Micros, MoneyError> {
+    pub fn minus(self, other: Micros) -> Result<Micros, MoneyError> {
         self.0.checked_sub(other.0).map(Micros).ok_or(MoneyError::Range)
     }
 
@@ -330,8 +330,8 @@ mod tests {
     #[test]
     fn sums_that_do_not_fit_are_refused() {
         let most = Micros(i64::MAX);
-        assert_eq!(most.add(Micros(1)), Err(MoneyError::Range));
-        assert_eq!(Micros(i64::MIN).subtract(Micros(1)), Err(MoneyError::Range));
+        assert_eq!(most.plus(Micros(1)), Err(MoneyError::Range));
+        assert_eq!(Micros(i64::MIN).minus(Micros(1)), Err(MoneyError::Range));
         assert_eq!(most.times(2), Err(MoneyError::Range));
         assert_eq!(Micros(i64::MIN).negated(), Err(MoneyError::Range));
         assert_eq!(Micros::from_minor(i64::MAX, Currency::USD), Err(MoneyError::Range));
@@ -377,7 +377,7 @@ mod tests {
             for code in ["USD", "JPY", "BHD"] {
                 let currency = Currency::parse(code).unwrap();
                 let (minor, rest) = Micros(micros).to_minor(currency);
-                prop_assert_eq!(Micros::from_minor(minor, currency).unwrap().add(rest).unwrap(), Micros(micros));
+                prop_assert_eq!(Micros::from_minor(minor, currency).unwrap().plus(rest).unwrap(), Micros(micros));
                 prop_assert!(rest.micros().abs() * 2 <= currency.micros_per_minor());
             }
         }

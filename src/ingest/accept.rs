@@ -15,7 +15,7 @@ use crate::crypto::hash::{Digest, sha256};
 use crate::domain::identifier::{Identifier, IdentifierKind};
 use crate::domain::parts::RetentionClass;
 use crate::domain::time::Timestamp;
-use crate::schema::{EventSchema, FieldProblem, Registry, canonical_json, derive};
+use crate::schema::{EventSchema, FieldProblem, Registry, canonical_json};
 
 /// How far ahead of the ledger's clock an event may claim to have happened.
 pub const FUTURE_MICROS_MAX: i64 = 5 * 60 * 1_000_000;
@@ -91,8 +91,6 @@ pub struct AcceptContext<'a> {
     pub now: Timestamp,
     /// Whether types that only the service writes are allowed: `true` for the service's own events.
     pub service: bool,
-    /// Country of a phone number given without one.
-    pub default_country: &'a str,
 }
 
 /// Validates one event.
@@ -157,7 +155,6 @@ fn validate(context: &AcceptContext<'_>, raw: &Bytes, mut envelope: Envelope<'_>
     if depth(&data, context.limits.nesting_max).is_none() {
         return fail("nesting_too_deep", "/data", "nested deeper than the limit");
     }
-    let data = schema.upcast(data);
     if let Err(problems) = schema.validate(&data) {
         let code = problems.first().map_or("data_invalid", |first| first.code);
         return Err(rejected(raw.clone(), Some(&envelope), code, data_pointers(problems)));
@@ -277,8 +274,9 @@ fn split(
 ) -> Validated {
     let source = envelope.source.as_deref().unwrap_or_default();
     let id = envelope.id.as_deref().unwrap_or_default();
-    let derived = derive::facts(schema, &data);
-    let parts = schema.split(data, context.default_country);
+    let derived = schema.derive(&data);
+    let parts = schema.split(data);
+    let about_a_person = schema.needs_subject || schema.subject_optional;
 
     let mut business = Map::new();
     business.insert("data".to_owned(), Value::Object(parts.business));
@@ -298,7 +296,7 @@ fn split(
     }
 
     let mut personal = Vec::with_capacity(parts.personal.len().max(1));
-    if schema.needs_subject {
+    if about_a_person {
         let mut own = Map::new();
         own.insert("attributes".to_owned(), attributes(envelope, source, id));
         for (class, fields) in parts.personal {
@@ -320,11 +318,16 @@ fn split(
             identifiers.push(Identified { identifier, blind });
         }
     };
-    let subject = envelope.subject.as_deref().filter(|subject| schema.needs_subject && !subject.is_empty());
+    let subject = envelope.subject.as_deref().filter(|subject| about_a_person && !subject.is_empty());
     if let Some(Ok(reference)) = subject.map(|subject| Identifier::reference(source, subject)) {
         identify(reference);
     }
-    if schema.needs_subject {
+    for named in parts.refs.iter().filter(|named| about_a_person && named.identifies) {
+        if let Ok(reference) = Identifier::reference(source, &named.value) {
+            identify(reference);
+        }
+    }
+    if about_a_person {
         let mut found = parts.identifiers;
         found.sort_by_key(|identifier| match identifier.kind {
             IdentifierKind::Ref => 0,

@@ -321,7 +321,8 @@ impl Lane {
                     self.quarantine(batch, job, slot, rejected)?;
                 }
                 Verdict::New => match accepted {
-                    Ok(event) => {
+                    Ok(mut event) => {
+                        self.subject_of_entry(&mut event).await?;
                         if let Err(outcome) = self.record(batch, job, &slot, event)? {
                             refusals.push((*index, outcome));
                         }
@@ -399,6 +400,18 @@ impl Lane {
         Ok(Verdict::Duplicate(Outcome::Duplicate { receipt, compared }))
     }
 
+    /// An annulment is about the person whose entry it annuls, unless its poster names one.
+    async fn subject_of_entry(&self, event: &mut Validated) -> Result<(), LaneError> {
+        let Some(field) = event.schema.subject_of.as_ref().filter(|_| event.subject.is_none()) else { return Ok(()) };
+        let position = event.business.get("data").and_then(|data| data.get(field)).and_then(Value::as_u64);
+        let Some(position) = position else { return Ok(()) };
+        if let Some(entry) = self.ledger.store().entry_at(position).await? {
+            let entry = EntryRef::decode(&entry).map_err(|_| LaneError::Corrupt(position))?;
+            event.subject = entry.subject.map(|link| link.subject.to_string());
+        }
+        Ok(())
+    }
+
     async fn committed_since(&self, dedupe: &[u8; 32]) -> Result<Option<(u64, Vec<u8>)>, LaneError> {
         let Some(position) = self.ledger.index_read().dedupe(dedupe)? else { return Ok(None) };
         let entry = self.ledger.store().entry_at(position).await?;
@@ -413,7 +426,8 @@ impl Lane {
         slot: &ReplySlot,
         event: Validated,
     ) -> Result<Result<(), Outcome>, LaneError> {
-        let resolution = if event.schema.needs_subject {
+        let has_subject = event.schema.needs_subject || event.subject.is_some() || !event.identifiers.is_empty();
+        let resolution = if has_subject {
             let index = self.ledger.index_read();
             let in_flight = self.ledger.in_flight();
             Some(resolve(&index, &in_flight.bindings, &mut self.mint, &event, batch.now, &self.ledger.random)?)

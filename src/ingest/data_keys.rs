@@ -149,7 +149,7 @@ impl DataKeys {
         let mut minted = Vec::with_capacity(mint.len());
         for slot in mint {
             let key = Secret::new(random.bytes::<32>());
-            let wrapped = keyring.wrap(&dek_context(&self.ledger, &slot), key.expose(), random.bytes())?;
+            let wrapped = keyring.wrap(&dek_context(&self.ledger, &slot), key.expose(), random.bytes());
             let dek = Dek::new(&key);
             rows.push((slot, DekRow { key: dek.id(), epoch: wrapped.epoch, wrapped: wrapped.bytes }));
             minted.push((slot, key, dek));

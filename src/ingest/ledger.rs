@@ -43,8 +43,6 @@ pub struct LedgerOptions {
     pub location: Location,
     /// Limits by name.
     pub limits: Limits,
-    /// Country of phone numbers given without one.
-    pub default_country: String,
 }
 
 /// Why a ledger cannot be opened.
@@ -222,7 +220,6 @@ impl Ledger {
             limits: &self.options.limits,
             now: options.now.unwrap_or_else(|| self.now()),
             service: options.service,
-            default_country: &self.options.default_country,
         };
         events.iter().map(|received| accept(&context, received)).collect()
     }

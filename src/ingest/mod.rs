@@ -11,6 +11,7 @@
 pub mod accept;
 pub mod admit;
 mod append;
+pub mod create;
 mod data_keys;
 pub mod envelope;
 pub mod forms;
@@ -25,6 +26,7 @@ pub mod receipt;
 mod resolve;
 mod seal;
 pub mod secrets;
+pub mod subjects;
 mod tree;
 
 pub use ledger::{CommittedBatch, Ledger, LedgerOptions, OpenError};

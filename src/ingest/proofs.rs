@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use super::ledger::Ledger;
 use super::read::ReadError;
 use crate::chain::leaf::leaf_hash;
+use crate::chain::tile::{Tile, TileKind, tile_bytes};
 use crate::chain::tree::{HashReader, Node, TreeError, consistency, consistency_nodes, inclusion, inclusion_nodes, root_at, root_nodes, root_of};
 use crate::crypto::hash::Digest;
 
@@ -94,6 +95,25 @@ impl Ledger {
         self.size_check(size)?;
         let fetched = self.fetch(root_nodes(size)).await?;
         Ok(root_at(&fetched, size)?)
+    }
+
+    /// Bytes of a hash tile (C2SP tlog-tiles): its hashes one after the other.
+    ///
+    /// # Errors
+    /// [`ProofReadError::Tree`] when it reaches beyond the log.
+    pub async fn tile(&self, tile: &Tile) -> Result<Vec<u8>, ProofReadError> {
+        let TileKind::Hashes(level) = tile.kind else {
+            return Err(TreeError::Missing { level: 0, index: tile.index }.into());
+        };
+        if level == 0 {
+            let first = tile.index * 256;
+            let leaves = self.leaf_hashes(first, first + u64::from(tile.width)).await?;
+            if leaves.len() != usize::from(tile.width) {
+                return Err(TreeError::Missing { level: 0, index: first }.into());
+            }
+            return Ok(leaves.iter().flat_map(|leaf| *leaf.as_bytes()).collect());
+        }
+        Ok(tile_bytes(&*self.tree_read(), tile)?)
     }
 
     fn size_check(&self, asked: u64) -> Result<(), ProofReadError> {

@@ -69,6 +69,14 @@ impl Ledger {
         }
     }
 
+    /// As a server that does not append: takes in what the one that does has written.
+    ///
+    /// # Errors
+    /// What the store says, or that the log does not fit what is known of it.
+    pub async fn follow(&self) -> Result<(), crate::store::StoreError> {
+        self.catch_up().await
+    }
+
     async fn catch_up_to(&self, head: Head) -> Result<(), OpenError> {
         let (tree_from, index_from) = {
             let covered = self.index_read().covered();

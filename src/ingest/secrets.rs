@@ -27,14 +27,6 @@ pub enum SecretsError {
         /// The keyring's reason.
         source: KeyringError,
     },
-    /// The keyring cannot wrap one.
-    #[error("secret {name} cannot be wrapped")]
-    Wrap {
-        /// Its name.
-        name: &'static str,
-        /// The keyring's reason.
-        source: KeyringError,
-    },
     /// The vault cannot be read or written.
     #[error("vault")]
     Store(#[from] StoreError),
@@ -82,9 +74,7 @@ impl LedgerSecrets {
     pub async fn create(store: &Store, keyring: &Keyring, random: &Randomness) -> Result<(), SecretsError> {
         for name in NAMES {
             let secret = Secret::new(random.bytes::<32>());
-            let wrapped = keyring
-                .wrap(&context(&store.ledger(), name), secret.expose(), random.bytes())
-                .map_err(|source| SecretsError::Wrap { name, source })?;
+            let wrapped = keyring.wrap(&context(&store.ledger(), name), secret.expose(), random.bytes());
             let row = SecretRow { name: name.to_owned(), version: 1, epoch: wrapped.epoch, wrapped: wrapped.bytes };
             store.secret_insert(&row).await?;
         }

@@ -1,16 +1,19 @@
 //! One version of one event type: checks data, divides it, and says what each field is.
 
+use std::sync::OnceLock;
+
 use jsonschema::Validator;
 use serde_json::{Map, Value};
 
 use crate::crypto::hash::Digest;
 use crate::domain::parts::{PartKind, RetentionClass};
 
-use super::check::accepts;
+use super::check::forms_hold;
 use super::derive;
 use super::node::{CompileError, Mark, Node, validator};
-use super::problems::{FieldProblem, problems};
+use super::problems::{FieldProblem, problems, unusable};
 use super::registry::SchemaError;
+use super::rules::{RuleBreak, broken_rules};
 use super::split::{self, Split};
 use super::upcast::Upcast;
 
@@ -43,7 +46,8 @@ pub struct EventSchema {
     pub document: Value,
     pub(super) upcasts: Vec<Upcast>,
     root: Node,
-    reference: Validator,
+    /// Built at the first check: most commands check nothing, and building all takes longer than the rest of a start.
+    reference: OnceLock<Result<Validator, CompileError>>,
 }
 
 /// What a schema says of one field.
@@ -69,17 +73,19 @@ pub enum FieldPlace {
 }
 
 impl EventSchema {
-    pub(super) fn compile(
+    pub(super) fn new(
         event_type: &str,
         version: u32,
         digest: Digest,
         document: Map<String, Value>,
-    ) -> Result<EventSchema, CompileError> {
+    ) -> Result<EventSchema, SchemaError> {
         let text = |keyword: &str| document.get(keyword).and_then(Value::as_str);
         let flag = |keyword: &str| document.get(keyword) == Some(&Value::Bool(true));
         let class = text("x-class").and_then(|name| name.parse().ok());
-        let class =
-            class.ok_or_else(|| CompileError { keyword: "x-class".into(), what: "not a retention class".into() })?;
+        let class = class.ok_or_else(|| SchemaError::Rules {
+            name: format!("{event_type}.v{version}"),
+            breaks: broken_rules(&document, event_type, version),
+        })?;
         Ok(EventSchema {
             event_type: event_type.to_owned(),
             version,
@@ -93,8 +99,8 @@ impl EventSchema {
             public: flag("x-public"),
             class,
             upcasts: Vec::new(),
-            root: Node::compile(&document)?,
-            reference: validator(&Value::Object(document.clone()))?,
+            root: Node::new(&document),
+            reference: OnceLock::new(),
             document: Value::Object(document),
         })
     }
@@ -109,12 +115,29 @@ impl EventSchema {
     /// # Errors
     /// What is wrong, sorted by place; never empty, at most 32.
     pub fn validate(&self, data: &Value) -> Result<(), Vec<FieldProblem>> {
-        if accepts(&self.root, data) {
+        let Ok(reference) = self.reference() else {
+            return Err(vec![unusable()]);
+        };
+        if reference.is_valid(data) && forms_hold(&self.root, data) {
             return Ok(());
         }
-        let found = problems(&self.root, &self.reference, data);
-        // The fast path may be stricter by mistake, never laxer; then the reference decides.
-        if found.is_empty() { Ok(()) } else { Err(found) }
+        Err(problems(&self.root, reference, data))
+    }
+
+    /// The validator of the JSON Schema, built at the first call.
+    ///
+    /// # Errors
+    /// When the file is not a JSON Schema; the tests build every file that ships, registering a custom one builds it.
+    pub(super) fn reference(&self) -> Result<&Validator, &CompileError> {
+        self.reference.get_or_init(|| validator(&self.document)).as_ref()
+    }
+
+    /// The rules of this project that the file breaks.
+    pub(super) fn broken_rules(&self) -> Vec<RuleBreak> {
+        self.document
+            .as_object()
+            .map(|document| broken_rules(document, &self.event_type, self.version))
+            .unwrap_or_default()
     }
 
     /// Divides data that [`EventSchema::validate`] accepted into business and personal.
@@ -166,30 +189,20 @@ impl EventSchema {
         note(&self.root, self.class, String::new(), None, &mut notes);
         notes
     }
-
-    #[cfg(test)]
-    pub(super) fn reference_is_valid(&self, data: &Value) -> bool {
-        self.reference.is_valid(data)
-    }
-
-    #[cfg(test)]
-    pub(super) fn fast_and_reference(&self, data: &Value) -> (bool, bool) {
-        (accepts(&self.root, data), problems(&self.root, &self.reference, data).is_empty())
-    }
 }
 
 fn note(node: &Node, class: RetentionClass, pointer: String, category: Option<&str>, notes: &mut Vec<FieldNote>) {
     let class = node.class.unwrap_or(class);
     let category = node.category.as_deref().or(category);
     if let Some(object) = &node.object {
-        for property in &object.properties {
-            let name = property.name.replace('~', "~0").replace('/', "~1");
-            note(&property.node, class, format!("{pointer}/{name}"), category, notes);
+        for (name, node) in &object.properties {
+            let name = name.replace('~', "~0").replace('/', "~1");
+            note(node, class, format!("{pointer}/{name}"), category, notes);
         }
         return;
     }
-    if let Some(array) = &node.array {
-        note(&array.items, class, format!("{pointer}/*"), category, notes);
+    if let Some(items) = &node.items {
+        note(items, class, format!("{pointer}/*"), category, notes);
         return;
     }
     let place = match &node.mark {

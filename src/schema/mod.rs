@@ -26,4 +26,6 @@ pub use registry::{Registry, SchemaError};
 pub use split::{RefField, Split};
 
 #[cfg(test)]
+mod property_tests;
+#[cfg(test)]
 mod tests;

@@ -12,7 +12,7 @@ use crate::domain::parts::RetentionClass;
 
 use super::event_schema::EventSchema;
 use super::node::CompileError;
-use super::rules::{RuleBreak, broken_rules};
+use super::rules::RuleBreak;
 use super::upcast::{UPCASTS, Upcast, steps};
 
 #[derive(RustEmbed)]
@@ -91,19 +91,21 @@ pub struct Registry {
 }
 
 impl Registry {
-    /// The types built into the program.
+    /// The types built into the program. Their rules are not checked here but by the tests, for every file: this runs at
+    /// each start of each command.
     ///
     /// # Errors
-    /// [`SchemaError`] if a file breaks a rule; the tests build this registry, so a release does not.
+    /// [`SchemaError`] if a file does not read or an upcast is missing.
     pub fn builtin() -> Result<Registry, SchemaError> {
         let files: Vec<_> = Files::iter()
             .filter(|name| name.ends_with(".json"))
             .filter_map(|name| Files::get(&name).map(|file| (name, file.data)))
             .collect();
-        Registry::from_files(files.iter().map(|(name, data)| (&**name, &**data)), UPCASTS)
+        let read = files.iter().map(|(name, data)| read_file(name, data)).collect::<Result<_, _>>()?;
+        Registry::assemble(read, UPCASTS)
     }
 
-    /// The types of some files, given as name and content, and the steps between their versions.
+    /// The types of some files, given as name and content, and the steps between their versions. Checks every rule.
     ///
     /// # Errors
     /// [`SchemaError`] names the first file that is not taken.
@@ -113,8 +115,7 @@ impl Registry {
     ) -> Result<Registry, SchemaError> {
         let mut all = Vec::new();
         for (name, content) in files {
-            let (event_type, version) = parse_file_name(name).ok_or_else(|| SchemaError::FileName(name.to_owned()))?;
-            all.push(load(event_type, version, content)?);
+            all.push(checked(read_file(name, content)?)?);
         }
         Registry::assemble(all, upcasts)
     }
@@ -197,7 +198,7 @@ impl Registry {
         if version != newest.checked_add(1) {
             return Err(SchemaError::Custom(format!("x-version must be {}", u64::from(newest) + 1)));
         }
-        let schema = load(event_type, newest + 1, json)?;
+        let schema = checked(EventSchema::new(event_type, newest + 1, sha256(json), document.clone())?)?;
         if schema.service || schema.public || !CUSTOM_CLASSES.contains(&schema.class) {
             let what = "x-service and x-public must be false, x-class consent, contact, profile or billing";
             return Err(SchemaError::Custom(what.into()));
@@ -213,15 +214,21 @@ impl Registry {
     }
 }
 
-fn load(event_type: &str, version: u32, content: &[u8]) -> Result<EventSchema, SchemaError> {
-    let name = format!("{event_type}.v{version}");
-    let document = parse(content, &name)?;
-    let breaks = broken_rules(&document, event_type, version);
+fn read_file(name: &str, content: &[u8]) -> Result<EventSchema, SchemaError> {
+    let (event_type, version) = parse_file_name(name).ok_or_else(|| SchemaError::FileName(name.to_owned()))?;
+    EventSchema::new(event_type, version, sha256(content), parse(content, name)?)
+}
+
+/// The schema again, if it keeps the rules and is a JSON Schema.
+fn checked(schema: EventSchema) -> Result<EventSchema, SchemaError> {
+    let breaks = schema.broken_rules();
     if !breaks.is_empty() {
-        return Err(SchemaError::Rules { name, breaks });
+        return Err(SchemaError::Rules { name: schema.name(), breaks });
     }
-    EventSchema::compile(event_type, version, sha256(content), document)
-        .map_err(|source| SchemaError::Compile { name, source })
+    if let Err(source) = schema.reference() {
+        return Err(SchemaError::Compile { name: schema.name(), source: source.clone() });
+    }
+    Ok(schema)
 }
 
 fn parse(content: &[u8], name: &str) -> Result<Map<String, Value>, SchemaError> {
@@ -240,5 +247,6 @@ fn is_custom_type(name: &str) -> bool {
         word.starts_with(|c: char| c.is_ascii_lowercase())
             && word.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_')
     };
-    name.len() <= 64 && name.strip_prefix("x.").is_some_and(|rest| rest.split('.').all(word))
+    name.len() <= 64
+        && name.strip_prefix("x.").is_some_and(|rest| rest.split('.').count() <= 4 && rest.split('.').all(word))
 }

@@ -119,8 +119,12 @@ const COMBINATORS: &[&str] = &["anyOf", "oneOf", "allOf", "not", "if", "then", "
 /// Every rule that `schema` breaks; `event_type` and `version` are what its file name says.
 pub(super) fn broken_rules(schema: &Map<String, Value>, event_type: &str, version: u32) -> Vec<RuleBreak> {
     let flag = |keyword: &str| schema.get(keyword) == Some(&Value::Bool(true));
-    let mut rules =
-        Rules { breaks: Vec::new(), public: flag("x-public"), machine_only: flag("x-service") && !flag("x-subject") };
+    let mut rules = Rules {
+        breaks: Vec::new(),
+        public: flag("x-public"),
+        machine_only: flag("x-service") && !flag("x-subject"),
+        has_subject: flag("x-subject") || flag("x-subject-optional"),
+    };
     rules.root(schema, event_type, version);
     rules.node(schema, "", Place { name: "", category: false, in_items: false });
     rules.breaks
@@ -132,6 +136,8 @@ struct Rules {
     public: bool,
     /// The service alone writes the type, and not about a person: its texts may be long (signatures, account names).
     machine_only: bool,
+    /// Entries of the type have a subject, always or at times.
+    has_subject: bool,
 }
 
 #[derive(Clone, Copy)]
@@ -219,6 +225,12 @@ impl Rules {
         if types.contains(&"string") {
             self.text(node, pointer);
         }
+        if types.iter().any(|name| matches!(*name, "integer" | "number")) {
+            let bounded = ["minimum", "maximum"].iter().all(|keyword| node.get(*keyword).is_some_and(Value::is_number));
+            if !bounded {
+                self.add(pointer, "a number needs minimum and maximum");
+            }
+        }
         if types.contains(&"array") {
             self.array(node, pointer, place);
         }
@@ -250,6 +262,9 @@ impl Rules {
             if type_names(node) != ["string"] {
                 self.add(pointer, "a reference must be a string");
             }
+        }
+        if place.in_items && (node.contains_key("x-ref") || node.contains_key("x-identifier")) {
+            self.add(pointer, "no reference and no identifier inside an array");
         }
         if let Some(class) = node.get("x-retention") {
             if class.as_str().is_none_or(|name| name.parse::<RetentionClass>().is_err()) {
@@ -333,6 +348,9 @@ impl Rules {
             }
             if self.public {
                 self.add(pointer, "a public type has no personal field");
+            }
+            if !self.has_subject && !node.contains_key("x-ref") {
+                self.add(pointer, "a type without subject has no personal field: no key would die with it");
             }
             return;
         }

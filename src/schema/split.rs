@@ -11,7 +11,7 @@ use crate::domain::identifier::{Identifier, IdentifierKind};
 use crate::domain::parts::RetentionClass;
 use crate::domain::phone::Phone;
 
-use super::node::{Mark, Node, ObjectRules};
+use super::node::{Mark, Node, ObjectNode};
 use super::problems::Path;
 
 /// An event's data, divided.
@@ -60,7 +60,7 @@ pub(super) fn split(root: &Node, class: RetentionClass, keeps_personal: bool, da
     if root.collects {
         collect_members(root, &members, &Path::ROOT, &mut split);
     }
-    let mut divided = divide(root.object.as_deref(), members, class, class);
+    let mut divided = divide(root.object.as_ref(), members, class, class);
     divided.personal.sort_by_key(|(class, _)| class.code());
     split.business = divided.business;
     if keeps_personal {
@@ -78,24 +78,23 @@ struct Divided {
 
 /// `class` is that of the enclosing object, `unknown` that of the type, for properties that no schema describes.
 fn divide(
-    rules: Option<&ObjectRules>,
+    object: Option<&ObjectNode>,
     members: Map<String, Value>,
     class: RetentionClass,
     unknown: RetentionClass,
 ) -> Divided {
     let mut divided = Divided::default();
-    let mut properties = rules.map_or(&[][..], |rules| &rules.properties).iter().peekable();
+    let mut properties = object.map_or(&[][..], |object| &object.properties).iter().peekable();
     for (name, value) in members {
-        while properties.next_if(|property| *property.name < *name).is_some() {}
-        let Some(property) = properties.next_if(|property| *property.name == *name) else {
+        while properties.next_if(|(known, _)| **known < *name).is_some() {}
+        let Some((_, node)) = properties.next_if(|(known, _)| **known == *name) else {
             put_personal(&mut divided.personal, unknown, name, value);
             continue;
         };
-        let node = &property.node;
         let class = node.class.unwrap_or(class);
         match value {
             Value::Object(inner) if node.object.is_some() && !inner.is_empty() => {
-                let inner = divide(node.object.as_deref(), inner, class, unknown);
+                let inner = divide(node.object.as_ref(), inner, class, unknown);
                 if !inner.business.is_empty() {
                     divided.business.insert(name.clone(), Value::Object(inner.business));
                 }
@@ -117,7 +116,7 @@ fn is_wholly_business(node: &Node, value: &Value) -> bool {
     match value {
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => node.wholly_business,
         Value::Array(items) => {
-            node.array.as_ref().is_some_and(|array| items.iter().all(|item| is_business_item(&array.items, item)))
+            node.items.as_ref().is_some_and(|node| items.iter().all(|item| is_business_item(node, item)))
         }
         Value::Object(_) => false,
     }
@@ -125,11 +124,9 @@ fn is_wholly_business(node: &Node, value: &Value) -> bool {
 
 fn is_business_item(node: &Node, item: &Value) -> bool {
     match (item, &node.object) {
-        (Value::Object(members), Some(rules)) => members.iter().all(|(name, value)| {
-            let place = rules.properties.binary_search_by(|property| (*property.name).cmp(name.as_str()));
-            let property = place.ok().and_then(|place| rules.properties.get(place));
-            property.is_some_and(|property| is_business_item(&property.node, value))
-        }),
+        (Value::Object(members), Some(object)) => {
+            members.iter().all(|(name, value)| object.property(name).is_some_and(|node| is_business_item(node, value)))
+        }
         _ => is_wholly_business(node, item),
     }
 }
@@ -150,10 +147,10 @@ fn put_personal(
 }
 
 fn collect_members(node: &Node, members: &Map<String, Value>, path: &Path<'_>, split: &mut Split) {
-    let Some(rules) = &node.object else { return };
-    for property in rules.properties.iter().filter(|property| property.node.collects) {
-        if let Some(value) = members.get(&*property.name) {
-            collect(&property.node, value, &path.name(&property.name), split);
+    let Some(object) = &node.object else { return };
+    for (name, node) in object.properties.iter().filter(|(_, node)| node.collects) {
+        if let Some(value) = members.get(&**name) {
+            collect(node, value, &path.name(name), split);
         }
     }
 }
@@ -161,14 +158,9 @@ fn collect_members(node: &Node, members: &Map<String, Value>, path: &Path<'_>, s
 fn collect(node: &Node, value: &Value, path: &Path<'_>, split: &mut Split) {
     match value {
         Value::String(text) => collect_text(node, text, path, split),
-        Value::Array(items) => {
-            let Some(array) = node.array.as_ref().filter(|array| array.items.collects) else { return };
-            for (place, item) in items.iter().enumerate() {
-                collect(&array.items, item, &path.place(place), split);
-            }
-        }
         Value::Object(members) => collect_members(node, members, path, split),
-        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+        // The rules allow neither references nor identifiers inside arrays.
+        Value::Array(_) | Value::Null | Value::Bool(_) | Value::Number(_) => {}
     }
 }
 

@@ -1,3 +1,10 @@
 //! Integration tests: one binary, one module per promise.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on has failed")]
 
+mod chain_go;
+mod chain_speed;
+mod chain_vectors;
+mod log_folder;
+mod pipeline;
 mod schemas;
+mod support;

@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 pub use run::RunError;
-use run::{Row, Run};
+use run::{Merge, Row, Run, Source};
 pub use tail::Tail;
 
 /// The three things the index knows.
@@ -152,20 +152,13 @@ impl Index {
         Ok(subject.filter(|subject| *subject != [0; 16]))
     }
 
-    /// Heads of all subjects in order of subject, newest word per subject: what `subjects.sealed` commits to.
-    pub fn heads_sorted(&self) -> Result<Vec<([u8; 16], SubjectHead)>, RunError> {
-        let mut sources: Vec<Vec<Row>> = Vec::new();
-        for run in self.list(Kind::Head) {
-            sources.push(run.rows()?);
+    /// The heads of all subjects at this moment, to be read without holding the index.
+    pub fn heads_snapshot(&self) -> HeadsSnapshot {
+        HeadsSnapshot {
+            runs: self.list(Kind::Head).to_vec(),
+            frozen: self.frozen.clone(),
+            tail: self.tail.rows(Kind::Head),
         }
-        if let Some(frozen) = &self.frozen {
-            sources.push(frozen.rows(Kind::Head));
-        }
-        sources.push(self.tail.rows(Kind::Head));
-        Ok(run::merge_rows(&sources)
-            .into_iter()
-            .map(|(key, value)| (key, SubjectHead { sequence: read_u64(&value, 0), position: read_u64(&value, 8) }))
-            .collect())
     }
 
     /// Freezes the tail when it covers enough positions and no other one is being written. The caller passes the frozen
@@ -242,6 +235,32 @@ impl Index {
     }
 }
 
+/// Everyone's last entry at one moment. Runs that are merged meanwhile stay readable through their open files.
+pub struct HeadsSnapshot {
+    runs: Vec<Arc<Run>>,
+    frozen: Option<Arc<Tail>>,
+    tail: Vec<Row>,
+}
+
+impl HeadsSnapshot {
+    /// Shows all heads in order of subject, the newest word of each.
+    ///
+    /// # Errors
+    /// [`RunError`] when a run cannot be read.
+    pub fn each(&self, mut each: impl FnMut([u8; 16], SubjectHead)) -> Result<(), RunError> {
+        let mut sources: Vec<Source<'_>> = self.runs.iter().map(|run| Source::disk(run)).collect();
+        if let Some(frozen) = &self.frozen {
+            sources.push(Source::Memory(frozen.rows(Kind::Head).into_iter()));
+        }
+        sources.push(Source::Memory(self.tail.clone().into_iter()));
+        let mut merge = Merge::new(sources)?;
+        while let Some((key, value)) = merge.next()? {
+            each(key, SubjectHead { sequence: read_u64(&value, 0), position: read_u64(&value, 8) });
+        }
+        Ok(())
+    }
+}
+
 /// Runs that are to become one.
 #[derive(Debug)]
 pub struct MergePlan {
@@ -250,22 +269,25 @@ pub struct MergePlan {
 }
 
 /// Writes a frozen tail as three runs covering `[tail.first(), end)`. Blocks on the disk.
-pub fn write_runs(folder: &Path, tail: &Tail, end: u64) -> io::Result<[Run; 3]> {
-    let [a, b, c] = Kind::ALL.map(|kind| Run::write(folder, kind, tail.first(), end, &tail.rows(kind)));
+pub fn write_runs(folder: &Path, tail: &Tail, end: u64) -> Result<[Run; 3], RunError> {
+    let [a, b, c] = Kind::ALL.map(|kind| {
+        let rows = tail.rows(kind);
+        let count = rows.len();
+        let mut rows = rows.into_iter();
+        Run::write(folder, kind, (tail.first(), end), count, || Ok(rows.next()))
+    });
     Ok([a?, b?, c?])
 }
 
-/// Merges what a plan names. Blocks on the disk.
+/// Merges what a plan names. Blocks on the disk; holds a few thousand rows at a time.
 pub fn write_merged(plan: &MergePlan) -> Result<[Run; 3], RunError> {
     let mut merged = Vec::with_capacity(3);
     for (kind, inputs) in Kind::ALL.iter().zip(&plan.inputs) {
-        let mut rows = Vec::with_capacity(inputs.len());
-        for input in inputs {
-            rows.push(input.rows()?);
-        }
         let first = inputs.first().map_or(0, |run| run.first());
         let end = inputs.last().map_or(0, |run| run.end());
-        merged.push(Run::write(&plan.folder, *kind, first, end, &run::merge_rows(&rows))?);
+        let count = inputs.iter().map(|run| run.count()).sum();
+        let mut merge = Merge::new(inputs.iter().map(|run| Source::disk(run)).collect())?;
+        merged.push(Run::write(&plan.folder, *kind, (first, end), count, || merge.next())?);
     }
     <[Run; 3]>::try_from(merged).map_err(|_| RunError::Damaged("merge did not yield three runs"))
 }

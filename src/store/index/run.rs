@@ -4,13 +4,13 @@
 //! digest, so a flipped bit anywhere makes it "no run" instead of a wrong answer.
 
 use std::fs::{self, File};
-use std::io::{self, Read, Write};
+use std::io::{self, BufWriter, Read, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use super::Kind;
 use super::filter::Filter;
-use crate::crypto::hash::sha256;
+use crate::crypto::hash::{Sha256, sha256};
 
 /// Key and value.
 pub(super) type Row = ([u8; 16], [u8; 16]);
@@ -18,6 +18,8 @@ pub(super) type Row = ([u8; 16], [u8; 16]);
 const ROW_BYTES: usize = 32;
 /// Rows between two keys kept in memory: one read of 4 KiB answers a question.
 const STRIDE: usize = 128;
+/// Rows that a merge reads at a time.
+const READ_ROWS: usize = 4_096;
 
 /// Why a run cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -57,40 +59,31 @@ impl Run {
         &self.path
     }
 
-    pub(super) fn write(folder: &Path, kind: Kind, first: u64, end: u64, rows: &[Row]) -> io::Result<Run> {
-        let mut bytes = Vec::with_capacity(rows.len() * ROW_BYTES);
-        for (key, value) in rows {
-            bytes.extend_from_slice(key);
-            bytes.extend_from_slice(value);
-        }
-        let name = format!("{}-{first:020}-{end:020}-{}.run", kind.name(), sha256(&bytes));
-        let path = folder.join(name);
+    /// Writes a run from sorted rows; `count_max` bounds how many come. Holds a buffer, never the rows.
+    pub(super) fn write(
+        folder: &Path,
+        kind: Kind,
+        (first, end): (u64, u64),
+        count_max: usize,
+        mut next: impl FnMut() -> Result<Option<Row>, RunError>,
+    ) -> Result<Run, RunError> {
         let temporary = folder.join(format!("{}-{first:020}-{end:020}.tmp", kind.name()));
-        let mut file = File::create(&temporary)?;
-        file.write_all(&bytes)?;
+        let mut file = BufWriter::with_capacity(1 << 20, File::create(&temporary)?);
+        let mut hasher = Sha256::default();
+        let mut keys = Keys::with_capacity(count_max);
+        while let Some((key, value)) = next()? {
+            hasher.update(&key);
+            hasher.update(&value);
+            file.write_all(&key)?;
+            file.write_all(&value)?;
+            keys.push(&key);
+        }
+        let file = file.into_inner().map_err(|error| error.into_error())?;
         file.sync_all()?;
+        let path = folder.join(format!("{}-{first:020}-{end:020}-{}.run", kind.name(), hasher.finish()));
         fs::rename(&temporary, &path)?;
         File::open(folder)?.sync_all()?;
-        Ok(Run::from_rows(path.clone(), File::open(&path)?, first, end, rows.iter().map(|(key, _)| *key), rows.len()))
-    }
-
-    fn from_rows(
-        path: PathBuf,
-        file: File,
-        first: u64,
-        end: u64,
-        keys: impl Iterator<Item = [u8; 16]>,
-        count: usize,
-    ) -> Run {
-        let mut filter = Filter::with_capacity(count);
-        let mut fence = Vec::with_capacity(count / STRIDE + 1);
-        for (row, key) in keys.enumerate() {
-            filter.insert(&key);
-            if row % STRIDE == 0 {
-                fence.push(key);
-            }
-        }
-        Run { path, file, first, end, count, filter, fence }
+        Ok(keys.into_run(path.clone(), File::open(&path)?, first, end))
     }
 
     pub(super) fn open(path: &Path) -> Result<(Kind, Run), RunError> {
@@ -116,9 +109,9 @@ impl Run {
         if bytes.len() % ROW_BYTES != 0 || first >= end {
             return Err(RunError::Damaged("length"));
         }
-        let keys = bytes.chunks_exact(ROW_BYTES).map(|row| row_of(row).0);
-        let count = bytes.len() / ROW_BYTES;
-        Ok((kind, Run::from_rows(path.to_path_buf(), file, first, end, keys, count)))
+        let mut keys = Keys::with_capacity(bytes.len() / ROW_BYTES);
+        bytes.chunks_exact(ROW_BYTES).for_each(|row| keys.push(&row_of(row).0));
+        Ok((kind, keys.into_run(path.to_path_buf(), file, first, end)))
     }
 
     pub(super) fn search(&self, key: &[u8; 16]) -> Result<Option<[u8; 16]>, RunError> {
@@ -135,10 +128,85 @@ impl Run {
         Ok(rows.find(|row| row.0 == *key).map(|row| row.1))
     }
 
-    pub(super) fn rows(&self) -> Result<Vec<Row>, RunError> {
-        let mut bytes = vec![0; self.count * ROW_BYTES];
-        self.file.read_exact_at(&mut bytes, 0)?;
-        Ok(bytes.chunks_exact(ROW_BYTES).map(row_of).collect())
+    pub(super) fn count(&self) -> usize {
+        self.count
+    }
+}
+
+/// What a run keeps in memory of its keys, gathered in order.
+struct Keys {
+    count: usize,
+    filter: Filter,
+    fence: Vec<[u8; 16]>,
+}
+
+impl Keys {
+    fn with_capacity(count: usize) -> Keys {
+        Keys { count: 0, filter: Filter::with_capacity(count), fence: Vec::with_capacity(count / STRIDE + 1) }
+    }
+
+    fn push(&mut self, key: &[u8; 16]) {
+        self.filter.insert(key);
+        if self.count.is_multiple_of(STRIDE) {
+            self.fence.push(*key);
+        }
+        self.count += 1;
+    }
+
+    fn into_run(self, path: PathBuf, file: File, first: u64, end: u64) -> Run {
+        Run { path, file, first, end, count: self.count, filter: self.filter, fence: self.fence }
+    }
+}
+
+/// Sorted rows, from memory or read from a run piece by piece.
+pub(super) enum Source<'a> {
+    Memory(std::vec::IntoIter<Row>),
+    Disk { run: &'a Run, next: usize, buffer: std::vec::IntoIter<Row> },
+}
+
+impl<'a> Source<'a> {
+    pub fn disk(run: &'a Run) -> Source<'a> {
+        Source::Disk { run, next: 0, buffer: Vec::new().into_iter() }
+    }
+
+    fn next(&mut self) -> Result<Option<Row>, RunError> {
+        match self {
+            Source::Memory(rows) => Ok(rows.next()),
+            Source::Disk { run, next, buffer } => {
+                if buffer.len() == 0 {
+                    let rows = READ_ROWS.min(run.count - *next);
+                    let mut bytes = vec![0; rows * ROW_BYTES];
+                    run.file.read_exact_at(&mut bytes, (*next * ROW_BYTES) as u64)?;
+                    *next += rows;
+                    *buffer = bytes.chunks_exact(ROW_BYTES).map(row_of).collect::<Vec<_>>().into_iter();
+                }
+                Ok(buffer.next())
+            }
+        }
+    }
+}
+
+/// Merges sorted sources, oldest first: for equal keys the newest source's value stays.
+pub(super) struct Merge<'a> {
+    sources: Vec<(Option<Row>, Source<'a>)>,
+}
+
+impl<'a> Merge<'a> {
+    pub fn new(sources: Vec<Source<'a>>) -> Result<Merge<'a>, RunError> {
+        let sources = sources.into_iter().map(|mut source| Ok((source.next()?, source)));
+        Ok(Merge { sources: sources.collect::<Result<_, RunError>>()? })
+    }
+
+    pub fn next(&mut self) -> Result<Option<Row>, RunError> {
+        let Some(least) = self.sources.iter().filter_map(|(row, _)| row.map(|row| row.0)).min() else { return Ok(None) };
+        let mut value = [0; 16];
+        for (row, source) in &mut self.sources {
+            if let Some((_, newest)) = row.filter(|row| row.0 == least) {
+                value = newest;
+                *row = source.next()?;
+            }
+        }
+        Ok(Some((least, value)))
     }
 }
 
@@ -148,22 +216,4 @@ fn row_of(bytes: &[u8]) -> Row {
     key.copy_from_slice(left);
     value.copy_from_slice(right);
     (key, value)
-}
-
-/// Merges sorted sources, oldest first: for equal keys the newest source's value stays.
-pub(super) fn merge_rows(sources: &[Vec<Row>]) -> Vec<Row> {
-    let mut cursors = vec![0usize; sources.len()];
-    let mut merged = Vec::with_capacity(sources.iter().map(Vec::len).max().unwrap_or(0));
-    loop {
-        let heads = sources.iter().zip(&cursors).filter_map(|(rows, cursor)| rows.get(*cursor));
-        let Some(least) = heads.map(|row| row.0).min() else { return merged };
-        let mut value = [0; 16];
-        for (rows, cursor) in sources.iter().zip(cursors.iter_mut()) {
-            if let Some(row) = rows.get(*cursor).filter(|row| row.0 == least) {
-                value = row.1;
-                *cursor += 1;
-            }
-        }
-        merged.push((least, value));
-    }
 }

@@ -22,6 +22,7 @@ impl Hasher for KeyHasher {
     }
 
     fn write_usize(&mut self, _length: usize) {}
+}
 
 
 type KeyMap<V> = HashMap<[u8; 16], V, BuildHasherDefault<KeyHasher>>;
