@@ -44,6 +44,8 @@ pub mod crypto;
 pub mod domain;
 pub mod ingest;
 pub mod jobs;
+pub mod projections;
 pub mod runtime;
 pub mod schema;
 pub mod store;
+pub mod views;

@@ -165,7 +165,11 @@ fn validate(context: &AcceptContext<'_>, raw: &Bytes, mut envelope: Envelope<'_>
     };
     let validated = split(context, raw, &envelope, schema, data, occurred, links);
     if schema.needs_subject && validated.subject.is_none() && validated.identifiers.is_empty() {
-        return fail("subject_missing", "/subject", "this type needs a subject: an id, a reference, a phone or an e-mail");
+        return fail(
+            "subject_missing",
+            "/subject",
+            "this type needs a subject: an id, a reference, a phone or an e-mail",
+        );
     }
     Ok(validated)
 }

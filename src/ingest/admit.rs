@@ -313,7 +313,10 @@ impl Lane {
                 Verdict::Duplicate(outcome) => slot.fill(outcome),
                 Verdict::Waits => {}
                 Verdict::Reused if job.options.strict => {
-                    refusals.push((*index, refused("event_id_reused", "the same source and id were used for another event")));
+                    refusals.push((
+                        *index,
+                        refused("event_id_reused", "the same source and id were used for another event"),
+                    ));
                 }
                 Verdict::Reused => {
                     let reason = reused(&accepted);
@@ -341,7 +344,8 @@ impl Lane {
             }
             for index in &job.indexes {
                 let own = refusals.iter().find(|(refused, _)| refused == index).map(|(_, outcome)| outcome.clone());
-                let outcome = own.unwrap_or_else(|| refused("batch_refused", "another event of this batch was refused"));
+                let outcome =
+                    own.unwrap_or_else(|| refused("batch_refused", "another event of this batch was refused"));
                 ReplySlot { reply: Arc::clone(&job.reply), index: *index }.fill(outcome);
             }
             return Ok(false);
@@ -386,7 +390,11 @@ impl Lane {
             recorded: decoded.recorded,
         };
         if decoded.event_type == "quarantine.received" {
-            return Ok(Verdict::Duplicate(Outcome::Quarantined { receipt, code: "already_quarantined", problems: Vec::new() }));
+            return Ok(Verdict::Duplicate(Outcome::Quarantined {
+                receipt,
+                code: "already_quarantined",
+                problems: Vec::new(),
+            }));
         }
         let compared = match self.ledger.raw_of(position, &entry).await {
             Ok(Some(first)) if fingerprint(&first) != fingerprint(raw) => return Ok(Verdict::Reused),
@@ -415,7 +423,9 @@ impl Lane {
     async fn committed_since(&self, dedupe: &[u8; 32]) -> Result<Option<(u64, Vec<u8>)>, LaneError> {
         let Some(position) = self.ledger.index_read().dedupe(dedupe)? else { return Ok(None) };
         let entry = self.ledger.store().entry_at(position).await?;
-        Ok(entry.filter(|entry| EntryRef::decode(entry).is_ok_and(|entry| entry.dedupe == *dedupe)).map(|entry| (position, entry)))
+        Ok(entry
+            .filter(|entry| EntryRef::decode(entry).is_ok_and(|entry| entry.dedupe == *dedupe))
+            .map(|entry| (position, entry)))
     }
 
     /// Admits a valid event, with the binding entry that goes directly before it. The error is the refusal to answer.
@@ -698,9 +708,11 @@ impl Lane {
             let chunk: Vec<Admitted> = drafts.by_ref().take(SEAL_CHUNK).map(|draft| draft.with_keys(&deks)).collect();
             let mut random = ledger.random.fork();
             let id = ledger.id;
-            sealing.push(ledger.tasks.spawn(async move {
-                chunk.into_iter().map(|admitted| seal(id, &mut random, admitted)).collect()
-            }));
+            sealing.push(
+                ledger
+                    .tasks
+                    .spawn(async move { chunk.into_iter().map(|admitted| seal(id, &mut random, admitted)).collect() }),
+            );
         }
         ledger.in_flight().batches += 1;
         let batch = SealingBatch { sealing, count, quarter: batch.quarter, now, generation, heads: batch.heads, jobs };
@@ -714,8 +726,10 @@ impl Draft {
             part.key = slot.as_ref().and_then(|slot| deks.get(slot)).map(Arc::clone);
         }
         // An item's public part names the item's key, which is known only now.
-        if let [PlainPart { content: Content::Json(public), .. }, PlainPart { class: RetentionClass::Quarantine, key: Some(key), .. }] =
-            self.admitted.parts.as_mut_slice()
+        if let [
+            PlainPart { content: Content::Json(public), .. },
+            PlainPart { class: RetentionClass::Quarantine, key: Some(key), .. },
+        ] = self.admitted.parts.as_mut_slice()
             && let Some(Value::Object(data)) = public.get_mut("data")
         {
             data.insert("key".to_owned(), Value::String(key.id().to_string()));
@@ -798,9 +812,19 @@ fn reason_of(code: &str) -> &'static str {
         "occurred_in_future" => "occurred_in_future",
         "event_id_reused" => "event_id_reused",
         "event_too_large" => "too_large",
-        "not_json" | "not_utf8" | "required_attribute_missing" | "attribute_empty" | "attribute_too_long"
-        | "invalid_attribute_name" | "invalid_attribute_type" | "specversion_unsupported" | "data_given_twice"
-        | "time_invalid" | "data_missing" | "data_not_json" | "data_not_base64" => "not_cloudevents",
+        "not_json"
+        | "not_utf8"
+        | "required_attribute_missing"
+        | "attribute_empty"
+        | "attribute_too_long"
+        | "invalid_attribute_name"
+        | "invalid_attribute_type"
+        | "specversion_unsupported"
+        | "data_given_twice"
+        | "time_invalid"
+        | "data_missing"
+        | "data_not_json"
+        | "data_not_base64" => "not_cloudevents",
         _ => "schema_invalid",
     }
 }

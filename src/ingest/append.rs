@@ -262,13 +262,7 @@ impl Appender {
     }
 
     /// Steps 3 to 5: what the log now says becomes what this process knows and what posters are told.
-    fn publish(
-        &self,
-        head: Head,
-        growth: super::tree::TreeState,
-        events: Vec<LinkedEvent>,
-        entries: Option<Vec<u8>>,
-    ) {
+    fn publish(&self, head: Head, growth: super::tree::TreeState, events: Vec<LinkedEvent>, entries: Option<Vec<u8>>) {
         let ledger = &self.ledger;
         {
             let mut index = ledger.index_write();

@@ -104,7 +104,9 @@ impl DataKeys {
         let missing: Vec<usize> = (0..slots.len()).filter(|at| found.get(*at).is_some_and(Option::is_none)).collect();
         let asked: Vec<DekSlot> = missing.iter().filter_map(|at| slots.get(*at).copied()).collect();
         for (index, row) in store.deks_at(&asked).await? {
-            let (Some(at), Some(slot)) = (missing.get(index), asked.get(index)) else { return Err(DataKeyError::Absent) };
+            let (Some(at), Some(slot)) = (missing.get(index), asked.get(index)) else {
+                return Err(DataKeyError::Absent);
+            };
             let wrapped = Wrapped { epoch: row.epoch, bytes: row.wrapped };
             let key = keyring.unwrap_key(&dek_context(&self.ledger, slot), &wrapped)?;
             if let Some(place) = found.get_mut(*at) {

@@ -55,7 +55,9 @@ pub fn read(headers: &[(&str, &[u8])], body: Bytes) -> Result<Forms, FormError> 
         "application/cloudevents-batch+json" => list(body),
         "application/cloudevents+json" => one(body),
         _ if headers.iter().any(|(name, _)| name.starts_with("ce-")) => binary(headers, body),
-        "application/x-ndjson" | "application/jsonl" | "application/ndjson" | "application/json-lines" => Ok(lines(&body)),
+        "application/x-ndjson" | "application/jsonl" | "application/ndjson" | "application/json-lines" => {
+            Ok(lines(&body))
+        }
         "application/json" | "text/json" | "" => match body.iter().find(|byte| !byte.is_ascii_whitespace()) {
             Some(b'[') => list(body),
             _ => one(body),
@@ -76,9 +78,8 @@ fn one(body: Bytes) -> Result<Forms, FormError> {
 
 fn list(body: Bytes) -> Result<Forms, FormError> {
     let text = std::str::from_utf8(&body).map_err(|_| FormError::NotJson)?;
-    let values: Vec<&RawValue> = serde_json::from_str(text).map_err(|error| {
-        if error.is_data() { FormError::NotAnEvent } else { FormError::NotJson }
-    })?;
+    let values: Vec<&RawValue> = serde_json::from_str(text)
+        .map_err(|error| if error.is_data() { FormError::NotAnEvent } else { FormError::NotJson })?;
     let events = values.iter().map(|value| Received { raw: body.slice_ref(value.get().as_bytes()) }).collect();
     Ok(Forms { events, list: true })
 }
@@ -151,7 +152,10 @@ mod tests {
         let headers: &[(&str, &[u8])] = &[("content-type", b"application/cloudevents-batch+json; charset=utf-8")];
         let forms = read(headers, Bytes::from_static(b" [ {\"id\":\"a\"} , {\"id\":\"b\"}] ")).unwrap();
         assert!(forms.list);
-        assert_eq!(forms.events.iter().map(|event| event.raw.clone()).collect::<Vec<_>>(), ["{\"id\":\"a\"}", "{\"id\":\"b\"}"]);
+        assert_eq!(
+            forms.events.iter().map(|event| event.raw.clone()).collect::<Vec<_>>(),
+            ["{\"id\":\"a\"}", "{\"id\":\"b\"}"]
+        );
         assert_eq!(read(headers, Bytes::from_static(b"{}")).unwrap_err(), FormError::NotAnEvent);
         assert_eq!(read(headers, Bytes::from_static(b"[{}")).unwrap_err(), FormError::NotJson);
     }

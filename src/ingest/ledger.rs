@@ -448,7 +448,9 @@ impl Ledger {
         self.generation_next();
         let waiters = self.in_flight().abandon();
         for waiter in waiters {
-            waiter.reply.fail(SubmitError::ReadOnly("the first copy of this event was not recorded; post again".to_owned()));
+            waiter
+                .reply
+                .fail(SubmitError::ReadOnly("the first copy of this event was not recorded; post again".to_owned()));
         }
     }
 
@@ -525,7 +527,10 @@ impl Ledger {
         if let Some(acknowledged) = acknowledged
             && size < acknowledged.size
         {
-            return Err(OpenError::Rollback(format!("the store holds {size} entries, {} were acknowledged", acknowledged.size)));
+            return Err(OpenError::Rollback(format!(
+                "the store holds {size} entries, {} were acknowledged",
+                acknowledged.size
+            )));
         }
         self.catch_up().await?;
         Ok(())

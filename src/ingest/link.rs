@@ -105,5 +105,9 @@ pub(super) fn link<E: From<EntryError>>(
     }
     let size = first + linked.len() as u64;
     let next = Head { size, leaf: previous, recorded, epoch: head.map_or(0, |head| head.epoch) };
-    Ok(Linked { batch: AppendBatch { expected: head, next, entries, keys, payloads, subtrees }, growth: tree, events: linked })
+    Ok(Linked {
+        batch: AppendBatch { expected: head, next, entries, keys, payloads, subtrees },
+        growth: tree,
+        events: linked,
+    })
 }

@@ -6,7 +6,10 @@ use super::ledger::Ledger;
 use super::read::ReadError;
 use crate::chain::leaf::leaf_hash;
 use crate::chain::tile::{Tile, TileKind, tile_bytes};
-use crate::chain::tree::{HashReader, Node, TreeError, consistency, consistency_nodes, inclusion, inclusion_nodes, root_at, root_nodes, root_of};
+use crate::chain::tree::{
+    HashReader, Node, TreeError, consistency, consistency_nodes, inclusion, inclusion_nodes, root_at, root_nodes,
+    root_of,
+};
 use crate::crypto::hash::Digest;
 
 /// Why a proof cannot be given.

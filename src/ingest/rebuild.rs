@@ -118,7 +118,8 @@ impl Ledger {
             // Gone with the person: then nothing is to be bound either.
             let opened = self.open_entry(position).await.map_err(|error| log(position, error))?;
             if let Some(personal) = opened.plaintext(PartKind::Personal) {
-                let part: BoundPart = serde_json::from_slice(personal).map_err(|_| log(position, "values unreadable"))?;
+                let part: BoundPart =
+                    serde_json::from_slice(personal).map_err(|_| log(position, "values unreadable"))?;
                 let values = part.data.values.iter();
                 blinds.extend(values.map(|value| self.secrets.blind.blind_index(value.kind, &value.value)));
             }

@@ -66,7 +66,9 @@ pub(super) fn resolve(
     random: &Randomness,
 ) -> Result<Resolution, RunError> {
     let own = match event.subject.as_deref().and_then(|text| text.parse::<SubjectId>().ok()) {
-        Some(subject) if index.head(subject.as_bytes())?.is_some() || pending.values().any(|known| *known == subject) => {
+        Some(subject)
+            if index.head(subject.as_bytes())?.is_some() || pending.values().any(|known| *known == subject) =>
+        {
             Some(subject)
         }
         Some(_) | None => None,

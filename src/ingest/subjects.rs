@@ -58,11 +58,7 @@ impl HashReader for Needed {
 
 fn each(snapshot: &HeadsSnapshot, mut each: impl FnMut(SubjectHead)) -> Result<(), RunError> {
     snapshot.each(|subject, head| {
-        each(SubjectHead {
-            subject: SubjectId::from_bytes(subject),
-            sequence: head.sequence,
-            position: head.position,
-        });
+        each(SubjectHead { subject: SubjectId::from_bytes(subject), sequence: head.sequence, position: head.position });
     })
 }
 
@@ -159,7 +155,10 @@ impl Ledger {
     ///
     /// # Errors
     /// [`SubjectsSealError::Run`] when the index cannot be read.
-    pub fn subject_head(&self, subject: &SubjectId) -> Result<Option<crate::store::index::SubjectHead>, SubjectsSealError> {
+    pub fn subject_head(
+        &self,
+        subject: &SubjectId,
+    ) -> Result<Option<crate::store::index::SubjectHead>, SubjectsSealError> {
         Ok(self.index_read().head(subject.as_bytes())?.map(|found| found.head))
     }
 

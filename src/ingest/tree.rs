@@ -75,7 +75,8 @@ impl TreeState {
         // Parents completed by this subtree: number k completes one level for each trailing one bit.
         let mut above = 0usize;
         loop {
-            let Some([.., left, right]) = self.levels.get(above).map(Vec::as_slice).filter(|level| level.len() % 2 == 0)
+            let Some([.., left, right]) =
+                self.levels.get(above).map(Vec::as_slice).filter(|level| level.len() % 2 == 0)
             else {
                 return Ok(());
             };

@@ -49,8 +49,7 @@ impl Store {
                         return Err(StoreError::check(format!("role {role} {state} {privilege} on {table}")));
                     }
                 }
-                let sync: String =
-                    sqlx::query_scalar("SHOW synchronous_commit").fetch_one(&pools.log_read).await?;
+                let sync: String = sqlx::query_scalar("SHOW synchronous_commit").fetch_one(&pools.log_read).await?;
                 if sync != "on" && sync != "remote_apply" {
                     return Err(StoreError::check(format!("synchronous_commit is {sync}; on is needed")));
                 }

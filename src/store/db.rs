@@ -169,9 +169,11 @@ async fn postgres_pool(url: &str, role: Option<&'static str>, connections: u32) 
         // sqlx 0.9.0 can hand back a connection with an open transaction when `begin` is cancelled; such a one is closed.
         .after_release(|connection, _| {
             Box::pin(async move {
-                let open: bool = sqlx::query_scalar("SELECT pg_current_xact_id_if_assigned() IS NOT NULL OR now() <> statement_timestamp()")
-                    .fetch_one(connection)
-                    .await?;
+                let open: bool = sqlx::query_scalar(
+                    "SELECT pg_current_xact_id_if_assigned() IS NOT NULL OR now() <> statement_timestamp()",
+                )
+                .fetch_one(connection)
+                .await?;
                 Ok(!open)
             })
         })

@@ -13,9 +13,7 @@ pub(super) fn to_u64(table: &'static str, value: i64) -> Result<u64, StoreError>
 }
 
 pub(super) fn array<const N: usize>(table: &'static str, bytes: &[u8]) -> Result<[u8; N], StoreError> {
-    bytes
-        .try_into()
-        .map_err(|_| StoreError::inconsistent(table, format!("{} bytes where {N} belong", bytes.len())))
+    bytes.try_into().map_err(|_| StoreError::inconsistent(table, format!("{} bytes where {N} belong", bytes.len())))
 }
 
 pub(super) fn digest(table: &'static str, bytes: &[u8]) -> Result<Digest, StoreError> {

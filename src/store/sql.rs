@@ -37,8 +37,7 @@ pub(super) const DEK_READ: &str = "SELECT key_id, epoch, wrapped FROM deks \
      WHERE ledger = $1 AND owner = $2 AND class = $3 AND quarter = $4";
 pub(super) const DEKS_OF_OWNER: &str = "SELECT class, quarter, key_id, epoch, wrapped FROM deks \
      WHERE ledger = $1 AND owner = $2 ORDER BY class, quarter";
-pub(super) const DEK_DELETE: &str =
-    "DELETE FROM deks WHERE ledger = $1 AND owner = $2 AND class = $3 AND quarter = $4";
+pub(super) const DEK_DELETE: &str = "DELETE FROM deks WHERE ledger = $1 AND owner = $2 AND class = $3 AND quarter = $4";
 
 pub(super) const SECRET_INSERT: &str = "INSERT INTO secrets (ledger, name, version, epoch, wrapped) \
      VALUES ($1, $2, $3, $4, $5)";
@@ -52,8 +51,7 @@ pub(super) const PRINCIPAL_REVOKE: &str =
 pub(super) const PRINCIPALS_READ: &str = "SELECT principal, hash, role, label, created, revoked FROM api_keys \
      WHERE ledger = $1 ORDER BY principal";
 
-pub(super) const LEDGER_INSERT: &str =
-    "INSERT INTO ledgers (ledger, origin, scratch, created) VALUES ($1, $2, $3, $4)";
+pub(super) const LEDGER_INSERT: &str = "INSERT INTO ledgers (ledger, origin, scratch, created) VALUES ($1, $2, $3, $4)";
 pub(super) const LEDGER_READ: &str = "SELECT ledger, origin, scratch, created FROM ledgers WHERE ledger = $1";
 pub(super) const LEDGERS_READ: &str = "SELECT ledger, origin, scratch, created FROM ledgers ORDER BY ledger";
 

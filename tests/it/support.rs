@@ -52,8 +52,7 @@ pub async fn scratch(location: Option<Location>, seed: u64) -> Bench {
     let id = LedgerId::from_bytes(uuid_v7(clock.now().unix_ms(), random.bytes()));
     let tasks = Tasks::default();
     let new = NewLedger { id, origin: format!("test.example/{id}"), scratch: true, begins: None };
-    let ledger =
-        Ledger::create(new, options.clone(), keyring(), clock.clone(), random, tasks.clone()).await.unwrap();
+    let ledger = Ledger::create(new, options.clone(), keyring(), clock.clone(), random, tasks.clone()).await.unwrap();
     Bench { ledger, folder, tasks, options, clock }
 }
 

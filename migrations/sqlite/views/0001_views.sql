@@ -6,7 +6,7 @@ CREATE TABLE cursors (
     projection TEXT    NOT NULL,
     generation INTEGER NOT NULL,
     version    INTEGER NOT NULL, -- of the folding code that wrote the rows
-    state      INTEGER NOT NULL, -- 0 being built, 1 in use, 2 retired: rows are being deleted
+    state      INTEGER NOT NULL, -- 0 being built, 1 in use, 2 retired: rows are being deleted, 3 in use, older code's
     position   INTEGER NOT NULL, -- the next position to fold
     recorded   INTEGER NOT NULL, -- recorded time of the last entry folded, 0 before the first
     PRIMARY KEY (ledger, projection, generation)

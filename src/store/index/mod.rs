@@ -92,7 +92,8 @@ impl Index {
             }
         }
         let [dedupe, head, identifier] = found.map(contiguous);
-        let covered = [&dedupe, &head, &identifier].iter().map(|runs| runs.last().map_or(0, Run::end)).min().unwrap_or(0);
+        let covered =
+            [&dedupe, &head, &identifier].iter().map(|runs| runs.last().map_or(0, Run::end)).min().unwrap_or(0);
         let keep = |runs: Vec<Run>| -> io::Result<Vec<Arc<Run>>> {
             let (keep, drop): (Vec<Run>, Vec<Run>) = runs.into_iter().partition(|run| run.end() <= covered);
             for run in drop {
@@ -108,7 +109,12 @@ impl Index {
             for run in runs.iter().flatten() {
                 fs::remove_file(run.path())?;
             }
-            return Ok(Index { folder: folder.to_path_buf(), runs: Default::default(), frozen: None, tail: Tail::new(0) });
+            return Ok(Index {
+                folder: folder.to_path_buf(),
+                runs: Default::default(),
+                frozen: None,
+                tail: Tail::new(0),
+            });
         }
         Ok(Index { folder: folder.to_path_buf(), runs, frozen: None, tail: Tail::new(covered) })
     }

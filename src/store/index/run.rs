@@ -198,7 +198,9 @@ impl<'a> Merge<'a> {
     }
 
     pub fn next(&mut self) -> Result<Option<Row>, RunError> {
-        let Some(least) = self.sources.iter().filter_map(|(row, _)| row.map(|row| row.0)).min() else { return Ok(None) };
+        let Some(least) = self.sources.iter().filter_map(|(row, _)| row.map(|row| row.0)).min() else {
+            return Ok(None);
+        };
         let mut value = [0; 16];
         for (row, source) in &mut self.sources {
             if let Some((_, newest)) = row.filter(|row| row.0 == least) {

@@ -24,7 +24,6 @@ impl Hasher for KeyHasher {
     fn write_usize(&mut self, _length: usize) {}
 }
 
-
 type KeyMap<V> = HashMap<[u8; 16], V, BuildHasherDefault<KeyHasher>>;
 
 /// The index over positions `[first, ..)`.

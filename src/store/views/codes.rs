@@ -249,6 +249,17 @@ pub const CHANNELS: [&str; 4] = ["voice", "sms", "mms", "email"];
 pub const PURPOSES: [&str; 6] = ["marketing", "informational", "transactional", "sell_lead", "profiling", "recording"];
 /// Technologies of consent by bit.
 pub const TECHNOLOGIES: [&str; 5] = ["manual", "autodialed", "prerecorded", "ai_voice", "automated"];
+/// Flags of consent by bit. The last three speak of attached evidence.
+pub const CONSENT_FLAGS: [&str; 8] = [
+    "signature_present",
+    "disclosures_complete",
+    "authorizes_automated",
+    "not_condition_of_purchase",
+    "confirmed",
+    "identity_match",
+    "disclosure_match",
+    "one_to_one",
+];
 
 #[cfg(test)]
 mod tests {

@@ -188,4 +188,3 @@ impl Store {
         Ok(())
     }
 }
-

@@ -7,6 +7,19 @@ use crate::store::db::{Db, on_db};
 use crate::store::rows::{to_i64, to_u64};
 use crate::store::{Store, StoreError};
 
+/// The life of a set of rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stage {
+    /// A rebuild writes it; nobody reads it.
+    Building,
+    /// In use, and written.
+    Live,
+    /// In use, but written by older code: a rebuilt set will take its place.
+    Frozen,
+    /// Replaced; its rows are being deleted.
+    Retired,
+}
+
 /// The cursor of one generation of a projection.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CursorRow {
@@ -16,8 +29,8 @@ pub struct CursorRow {
     pub generation: i64,
     /// Version of the folding code that wrote them.
     pub version: i64,
-    /// Which track it is on; none for a retired set whose rows are being deleted.
-    pub track: Option<Track>,
+    /// Where it stands in its life.
+    pub stage: Stage,
     /// The next position to fold.
     pub position: u64,
     /// Recorded time of the last entry folded.
@@ -34,17 +47,18 @@ impl Store {
         })?;
         rows.into_iter()
             .map(|(projection, generation, version, state, position, recorded)| {
-                let track = match state {
-                    0 => Some(Track::Building),
-                    1 => Some(Track::Live),
-                    2 => None,
+                let stage = match state {
+                    0 => Stage::Building,
+                    1 => Stage::Live,
+                    2 => Stage::Retired,
+                    3 => Stage::Frozen,
                     _ => return Err(StoreError::inconsistent("cursors", format!("state {state}"))),
                 };
                 Ok(CursorRow {
                     projection,
                     generation,
                     version,
-                    track,
+                    stage,
                     position: to_u64("cursors", position)?,
                     recorded: Timestamp::from_micros(recorded),
                 })
@@ -82,10 +96,8 @@ impl Store {
             ($tx:expr) => {{
                 for cursor in cursors {
                     for statement in [sql::CURSOR_RETIRE, sql::CURSOR_PROMOTE] {
-                        let mut query = sqlx::query(statement)
-                            .bind(self.key())
-                            .bind(cursor.projection)
-                            .bind(cursor.generation);
+                        let mut query =
+                            sqlx::query(statement).bind(self.key()).bind(cursor.projection).bind(cursor.generation);
                         if statement == sql::CURSOR_PROMOTE {
                             query = query.bind(to_i64(position));
                         }
@@ -115,10 +127,14 @@ impl Store {
         Ok(())
     }
 
-    /// Gives up a generation that was being built; [`Store::views_sweep`] then deletes its rows.
-    pub async fn views_abandon(&self, projection: &str, generation: i64) -> Result<(), StoreError> {
+    /// Stops writing a generation: one in use stays in use, frozen; one being built is retired.
+    pub async fn views_set_aside(&self, projection: &str, generation: i64, track: Track) -> Result<(), StoreError> {
+        let statement = match track {
+            Track::Building => sql::CURSOR_ABANDON,
+            Track::Live => sql::CURSOR_FREEZE,
+        };
         on_db!(self.db, views_write, pool => {
-            sqlx::query(sql::CURSOR_ABANDON)
+            sqlx::query(statement)
                 .bind(self.key())
                 .bind(projection)
                 .bind(generation)

@@ -14,9 +14,12 @@ mod quarantine;
 mod rows;
 mod sql;
 
-pub use codes::{Account, CHANNELS, ConsentAct, ItemState, LineKind, MEASURE_COST, MEASURE_REVENUE, PURPOSES, TECHNOLOGIES};
+pub use codes::{
+    Account, CHANNELS, CONSENT_FLAGS, ConsentAct, ItemState, LineKind, MEASURE_COST, MEASURE_REVENUE, PURPOSES,
+    TECHNOLOGIES,
+};
 pub use commit::{ProjectionCursor, Track, ViewsBatch};
-pub use cursors::CursorRow;
+pub use cursors::{CursorRow, Stage};
 pub use health::{HealthDay, HealthLast};
 pub use money::{MoneyFilter, MoneySum, RecordRow, UndoneState};
 pub use quarantine::QuarantineItem;
@@ -24,5 +27,3 @@ pub use rows::{
     ConsentRow, DailyRow, DimsRow, HealthDailyRow, HealthLastRow, ItemRow, ItemUpdate, LineRow, NO_CURRENCY, ParkedRow,
     RecordAt, UndoneRow,
 };
-
-pub(super) use sql::{POSTGRES as POSTGRES_STATEMENTS, SHARED as SHARED_STATEMENTS, SQLITE as SQLITE_STATEMENTS};

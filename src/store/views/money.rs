@@ -2,7 +2,7 @@
 
 use sqlx::FromRow;
 
-use super::columns::{pack, postgres_query, sqlite_query, Bulk};
+use super::columns::{Bulk, pack, postgres_query, sqlite_query};
 use super::rows::{DimsRow, LineRow, RecordAt};
 use super::sql;
 use crate::domain::time::Timestamp;
@@ -137,7 +137,12 @@ impl Store {
         rows.into_iter()
             .map(|(record, position, estimate, id, campaign, channel, source, seller, vendor)| {
                 Ok(RecordRow {
-                    at: RecordAt { record: array("money_records", &record)?, position, dims: id, estimate: estimate == 1 },
+                    at: RecordAt {
+                        record: array("money_records", &record)?,
+                        position,
+                        dims: id,
+                        estimate: estimate == 1,
+                    },
                     dims: DimsRow { id, campaign, channel, source, seller, vendor },
                 })
             })

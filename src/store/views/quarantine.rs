@@ -40,7 +40,8 @@ pub struct QuarantineItem {
 type Item = (i64, i64, i64, i64, i64, i64, i64, i64, Vec<u8>, String, String, String, String);
 
 fn item(row: Item) -> Result<QuarantineItem, StoreError> {
-    let (position, bytes, problems, recorded, state, acted_at, acted_when, result, event, reason, via, key, outcome) = row;
+    let (position, bytes, problems, recorded, state, acted_at, acted_when, result, event, reason, via, key, outcome) =
+        row;
     let table = "quarantine_items";
     let state = ItemState::from_code(state)
         .ok_or_else(|| StoreError::inconsistent(table, format!("state of item {position}")))?;

@@ -6,17 +6,24 @@ pub(super) const CURSORS_READ: &str = "SELECT projection, generation, version, s
 pub(super) const CURSOR_CREATE: &str = "INSERT INTO cursors (ledger, projection, generation, version, state, position, recorded) VALUES ($1, $2, $3, \
      $4, $5, 0, 0) ON CONFLICT (ledger, projection, generation) DO NOTHING";
 /// Moves every cursor of a track at once: a compare-and-swap on where they stand.
-pub(super) const CURSORS_MOVE: &str = "UPDATE cursors SET position = $2, recorded = $3 WHERE ledger = $1 AND state = $4 AND position = $5";
-pub(super) const CURSOR_RETIRE: &str = "UPDATE cursors SET state = 2 WHERE ledger = $1 AND projection = $2 AND generation <> $3 AND state = 1";
+pub(super) const CURSORS_MOVE: &str =
+    "UPDATE cursors SET position = $2, recorded = $3 WHERE ledger = $1 AND state = $4 AND position = $5";
+pub(super) const CURSOR_RETIRE: &str =
+    "UPDATE cursors SET state = 2 WHERE ledger = $1 AND projection = $2 AND generation <> $3 AND state IN (1, 3)";
 pub(super) const CURSOR_PROMOTE: &str = "UPDATE cursors SET state = 1 WHERE ledger = $1 AND projection = $2 AND generation = $3 AND state = 0 AND \
      position = $4";
-pub(super) const CURSOR_ABANDON: &str = "UPDATE cursors SET state = 2 WHERE ledger = $1 AND projection = $2 AND generation = $3 AND state = 0";
-pub(super) const CURSOR_DELETE: &str = "DELETE FROM cursors WHERE ledger = $1 AND projection = $2 AND generation = $3 AND state = 2";
+/// Takes a set of rows that older code wrote off the track; it stays in use until a rebuilt one takes its place.
+pub(super) const CURSOR_FREEZE: &str =
+    "UPDATE cursors SET state = 3 WHERE ledger = $1 AND projection = $2 AND generation = $3 AND state = 1";
+pub(super) const CURSOR_ABANDON: &str =
+    "UPDATE cursors SET state = 2 WHERE ledger = $1 AND projection = $2 AND generation = $3 AND state = 0";
+pub(super) const CURSOR_DELETE: &str =
+    "DELETE FROM cursors WHERE ledger = $1 AND projection = $2 AND generation = $3 AND state = 2";
 pub(super) const PARKED_COUNT: &str = "SELECT p.projection, COUNT(*) FROM parked p JOIN cursors c ON c.ledger = p.ledger AND c.projection = \
-     p.projection AND c.generation = p.generation AND c.state = 1 WHERE p.ledger = $1 GROUP BY p.projection ORDER BY \
+     p.projection AND c.generation = p.generation AND c.state IN (1, 3) WHERE p.ledger = $1 GROUP BY p.projection ORDER BY \
      p.projection";
 pub(super) const PARKED_FROM: &str = "SELECT p.projection, p.position, p.reason FROM parked p JOIN cursors c ON c.ledger = p.ledger AND c.projection \
-     = p.projection AND c.generation = p.generation AND c.state = 1 WHERE p.ledger = $1 AND p.position >= $2 ORDER \
+     = p.projection AND c.generation = p.generation AND c.state IN (1, 3) WHERE p.ledger = $1 AND p.position >= $2 ORDER \
      BY p.position, p.projection LIMIT $3";
 pub(super) const DELETE_CONSENT_ACTS: &str = "DELETE FROM consent_acts WHERE ledger = $1 AND generation = $2 AND (subject, position, line) IN (SELECT \
      subject, position, line FROM consent_acts WHERE ledger = $1 AND generation = $2 ORDER BY subject, position, \
@@ -41,20 +48,20 @@ pub(super) const DELETE_QUARANTINE_ITEMS: &str = "DELETE FROM quarantine_items W
 pub(super) const DELETE_PARKED: &str = "DELETE FROM parked WHERE ledger = $1 AND generation = $2 AND projection = $3";
 pub(super) const CONSENT_OF: &str = "SELECT position, line, act, channels, purposes, technologies, flags, effective, occurred, recorded, valid_from, \
      valid_until, target, seller, kind, method, record FROM consent_acts WHERE ledger = $1 AND generation = (SELECT \
-     generation FROM cursors WHERE ledger = $1 AND projection = 'consent' AND state = 1) AND subject = $2 AND \
+     generation FROM cursors WHERE ledger = $1 AND projection = 'consent' AND state IN (1, 3)) AND subject = $2 AND \
      recorded <= $3 ORDER BY position, line";
 pub(super) const CONSENT_ACTIVITY: &str = "SELECT act, channels, seller, COUNT(*) FROM consent_acts WHERE ledger = $1 AND generation = (SELECT generation \
-     FROM cursors WHERE ledger = $1 AND projection = 'consent' AND state = 1) AND effective >= $2 AND effective < $3 \
+     FROM cursors WHERE ledger = $1 AND projection = 'consent' AND state IN (1, 3)) AND effective >= $2 AND effective < $3 \
      AND recorded <= $4 GROUP BY act, channels, seller ORDER BY act, channels, seller";
 /// $4 to $8 say what to group by (1 or 0), $9 to $12 what to filter by (null: all).
 pub(super) const MONEY_DAILY: &str = "WITH s AS (SELECT CASE WHEN CAST($4 AS BIGINT) = 1 THEN day ELSE 0 END AS day, dims, measure, currency, \
      CAST(SUM(value) AS BIGINT) AS value FROM money_daily WHERE ledger = $1 AND generation = (SELECT generation FROM \
-     cursors WHERE ledger = $1 AND projection = 'money' AND state = 1) AND day >= $2 AND day < $3 GROUP BY 1, dims, \
+     cursors WHERE ledger = $1 AND projection = 'money' AND state IN (1, 3)) AND day >= $2 AND day < $3 GROUP BY 1, dims, \
      measure, currency), g AS (SELECT s.day AS day, CASE WHEN CAST($5 AS BIGINT) = 1 THEN d.campaign ELSE '' END AS \
      campaign, CASE WHEN CAST($6 AS BIGINT) = 1 THEN d.channel ELSE '' END AS channel, CASE WHEN CAST($7 AS BIGINT) \
      = 1 THEN d.source ELSE '' END AS source, CASE WHEN CAST($8 AS BIGINT) = 1 THEN d.seller ELSE '' END AS seller, \
      s.measure AS measure, s.currency AS currency, s.value AS value FROM s JOIN money_dims d ON d.ledger = $1 AND \
-     d.generation = (SELECT generation FROM cursors WHERE ledger = $1 AND projection = 'money' AND state = 1) AND \
+     d.generation = (SELECT generation FROM cursors WHERE ledger = $1 AND projection = 'money' AND state IN (1, 3)) AND \
      d.id = s.dims WHERE (CAST($9 AS TEXT) IS NULL OR d.campaign = $9) AND (CAST($10 AS TEXT) IS NULL OR d.channel = \
      $10) AND (CAST($11 AS TEXT) IS NULL OR d.source = $11) AND (CAST($12 AS TEXT) IS NULL OR d.seller = $12)) \
      SELECT day, campaign, channel, source, seller, measure, currency, CAST(SUM(value) AS BIGINT) FROM g GROUP BY \
@@ -63,45 +70,79 @@ pub(super) const MONEY_DAILY: &str = "WITH s AS (SELECT CASE WHEN CAST($4 AS BIG
 pub(super) const MONEY_EXACT: &str = "WITH s AS (SELECT CASE WHEN CAST($4 AS BIGINT) = 1 THEN day ELSE 0 END AS day, dims, CASE WHEN account >= 1000 \
      THEN account WHEN account >= 300 THEN 2 ELSE 1 END AS measure, currency, CAST(SUM(CASE WHEN account < 300 THEN \
      -amount ELSE amount END) AS BIGINT) AS value FROM money_lines WHERE ledger = $1 AND generation = (SELECT \
-     generation FROM cursors WHERE ledger = $1 AND projection = 'money' AND state = 1) AND day >= $2 AND day < $3 \
+     generation FROM cursors WHERE ledger = $1 AND projection = 'money' AND state IN (1, 3)) AND day >= $2 AND day < $3 \
      AND occurred <= $13 AND recorded <= $14 AND account >= 100 GROUP BY 1, dims, 3, currency), g AS (SELECT s.day \
      AS day, CASE WHEN CAST($5 AS BIGINT) = 1 THEN d.campaign ELSE '' END AS campaign, CASE WHEN CAST($6 AS BIGINT) \
      = 1 THEN d.channel ELSE '' END AS channel, CASE WHEN CAST($7 AS BIGINT) = 1 THEN d.source ELSE '' END AS \
      source, CASE WHEN CAST($8 AS BIGINT) = 1 THEN d.seller ELSE '' END AS seller, s.measure AS measure, s.currency \
      AS currency, s.value AS value FROM s JOIN money_dims d ON d.ledger = $1 AND d.generation = (SELECT generation \
-     FROM cursors WHERE ledger = $1 AND projection = 'money' AND state = 1) AND d.id = s.dims WHERE (CAST($9 AS \
+     FROM cursors WHERE ledger = $1 AND projection = 'money' AND state IN (1, 3)) AND d.id = s.dims WHERE (CAST($9 AS \
      TEXT) IS NULL OR d.campaign = $9) AND (CAST($10 AS TEXT) IS NULL OR d.channel = $10) AND (CAST($11 AS TEXT) IS \
      NULL OR d.source = $11) AND (CAST($12 AS TEXT) IS NULL OR d.seller = $12)) SELECT day, campaign, channel, \
      source, seller, measure, currency, CAST(SUM(value) AS BIGINT) FROM g GROUP BY day, campaign, channel, source, \
      seller, measure, currency ORDER BY day, measure";
 pub(super) const MONEY_BALANCES: &str = "SELECT l.account, l.currency, CAST(SUM(l.amount) AS BIGINT) FROM money_lines l WHERE l.ledger = $1 AND \
-     l.generation = (SELECT generation FROM cursors WHERE ledger = $1 AND projection = 'money' AND state = 1) AND \
+     l.generation = (SELECT generation FROM cursors WHERE ledger = $1 AND projection = 'money' AND state IN (1, 3)) AND \
      l.account < 1000 AND l.occurred <= $2 AND l.recorded <= $3 GROUP BY l.account, l.currency ORDER BY l.account, \
      l.currency";
 pub(super) const MONEY_LINES_OF: &str = "SELECT position, line, account, kind, amount, dims, day, occurred, currency, record, origin, recorded FROM \
      money_lines WHERE ledger = $1 AND generation = (SELECT generation FROM cursors WHERE ledger = $1 AND projection \
-     = 'money' AND state = 1) AND position >= $2 AND position < $3 ORDER BY position, line LIMIT $4";
+     = 'money' AND state IN (1, 3)) AND position >= $2 AND position < $3 ORDER BY position, line LIMIT $4";
 pub(super) const HEALTH_DAYS: &str = "SELECT day, event_type, events, absent FROM health_daily WHERE ledger = $1 AND generation = (SELECT generation \
-     FROM cursors WHERE ledger = $1 AND projection = 'health' AND state = 1) AND day >= $2 AND day < $3 ORDER BY \
+     FROM cursors WHERE ledger = $1 AND projection = 'health' AND state IN (1, 3)) AND day >= $2 AND day < $3 ORDER BY \
      day, event_type";
 pub(super) const HEALTH_LAST: &str = "SELECT scope, name, position, recorded, events FROM health_last WHERE ledger = $1 AND generation = (SELECT \
-     generation FROM cursors WHERE ledger = $1 AND projection = 'health' AND state = 1) ORDER BY scope, name";
+     generation FROM cursors WHERE ledger = $1 AND projection = 'health' AND state IN (1, 3)) ORDER BY scope, name";
 pub(super) const ITEMS_COUNT: &str = "SELECT state, COUNT(*), CAST(MIN(recorded) AS BIGINT) FROM quarantine_items WHERE ledger = $1 AND generation = \
-     (SELECT generation FROM cursors WHERE ledger = $1 AND projection = 'quarantine' AND state = 1) GROUP BY state \
+     (SELECT generation FROM cursors WHERE ledger = $1 AND projection = 'quarantine' AND state IN (1, 3)) GROUP BY state \
      ORDER BY state";
 pub(super) const ITEMS_OPEN: &str = "SELECT position, bytes, problems, recorded, state, closed_position, closed_recorded, result, event, reason, \
      via, key, outcome FROM quarantine_items WHERE ledger = $1 AND generation = (SELECT generation FROM cursors \
-     WHERE ledger = $1 AND projection = 'quarantine' AND state = 1) AND state IN (1, 2) AND position > $2 ORDER BY \
+     WHERE ledger = $1 AND projection = 'quarantine' AND state IN (1, 3)) AND state IN (1, 2) AND position > $2 ORDER BY \
      position LIMIT $3";
 pub(super) const ITEMS_ALL: &str = "SELECT position, bytes, problems, recorded, state, closed_position, closed_recorded, result, event, reason, \
      via, key, outcome FROM quarantine_items WHERE ledger = $1 AND generation = (SELECT generation FROM cursors \
-     WHERE ledger = $1 AND projection = 'quarantine' AND state = 1) AND position > $2 ORDER BY position LIMIT $3";
+     WHERE ledger = $1 AND projection = 'quarantine' AND state IN (1, 3)) AND position > $2 ORDER BY position LIMIT $3";
 pub(super) const ITEM_AT: &str = "SELECT position, bytes, problems, recorded, state, closed_position, closed_recorded, result, event, reason, \
      via, key, outcome FROM quarantine_items WHERE ledger = $1 AND generation = (SELECT generation FROM cursors \
-     WHERE ledger = $1 AND projection = 'quarantine' AND state = 1) AND position = $2";
+     WHERE ledger = $1 AND projection = 'quarantine' AND state IN (1, 3)) AND position = $2";
 
 /// Statements that both engines run as they stand.
-pub(in crate::store) const SHARED: &[&str] = &[CURSORS_READ, CURSOR_CREATE, CURSORS_MOVE, CURSOR_RETIRE, CURSOR_PROMOTE, CURSOR_ABANDON, CURSOR_DELETE, PARKED_COUNT, PARKED_FROM, DELETE_CONSENT_ACTS, DELETE_MONEY_DIMS, DELETE_MONEY_LINES, DELETE_MONEY_RECORDS, DELETE_MONEY_UNDONE, DELETE_MONEY_DAILY, DELETE_HEALTH_DAILY, DELETE_HEALTH_LAST, DELETE_QUARANTINE_ITEMS, DELETE_PARKED, CONSENT_OF, CONSENT_ACTIVITY, MONEY_DAILY, MONEY_EXACT, MONEY_BALANCES, MONEY_LINES_OF, HEALTH_DAYS, HEALTH_LAST, ITEMS_COUNT, ITEMS_OPEN, ITEMS_ALL, ITEM_AT];
+#[cfg(test)]
+pub(in crate::store) const SHARED: &[&str] = &[
+    CURSORS_READ,
+    CURSOR_CREATE,
+    CURSORS_MOVE,
+    CURSOR_RETIRE,
+    CURSOR_PROMOTE,
+    CURSOR_FREEZE,
+    CURSOR_ABANDON,
+    CURSOR_DELETE,
+    PARKED_COUNT,
+    PARKED_FROM,
+    DELETE_CONSENT_ACTS,
+    DELETE_MONEY_DIMS,
+    DELETE_MONEY_LINES,
+    DELETE_MONEY_RECORDS,
+    DELETE_MONEY_UNDONE,
+    DELETE_MONEY_DAILY,
+    DELETE_HEALTH_DAILY,
+    DELETE_HEALTH_LAST,
+    DELETE_QUARANTINE_ITEMS,
+    DELETE_PARKED,
+    CONSENT_OF,
+    CONSENT_ACTIVITY,
+    MONEY_DAILY,
+    MONEY_EXACT,
+    MONEY_BALANCES,
+    MONEY_LINES_OF,
+    HEALTH_DAYS,
+    HEALTH_LAST,
+    ITEMS_COUNT,
+    ITEMS_OPEN,
+    ITEMS_ALL,
+    ITEM_AT,
+];
 
 /// How a generation's rows of each projection are deleted: `$3` rows at a time.
 pub(super) const DELETES: &[(&str, &[&str])] = &[
@@ -110,8 +151,6 @@ pub(super) const DELETES: &[(&str, &[&str])] = &[
     ("health", &[DELETE_HEALTH_DAILY, DELETE_HEALTH_LAST]),
     ("quarantine", &[DELETE_QUARANTINE_ITEMS]),
 ];
-pub(in crate::store) const SQLITE: &[&str] = sqlite::ALL;
-pub(in crate::store) const POSTGRES: &[&str] = postgres::ALL;
 
 /// Bulk statements for SQLite: `$1` ledger, `$2` number of rows, `$3` their heads, `$4` generation, `$5` the body.
 pub(super) mod sqlite {
@@ -219,7 +258,24 @@ pub(super) mod sqlite {
          m WHERE m.ledger = $1 AND m.generation = $4 AND m.position = CAST(substr($3, r.i * 20 + 1, 20) AS INTEGER) \
          AND m.origin = m.position";
 
-    pub(in crate::store) const ALL: &[&str] = &[PARKED_INSERT, CONSENT_INSERT, DIMS_INSERT, LINES_INSERT, RECORDS_INSERT, UNDONE_INSERT, DAILY_INSERT, HEALTH_DAILY_INSERT, HEALTH_LAST_INSERT, ITEMS_INSERT, ITEMS_UPDATE, RECORDS_AT, UNDONE_AT, UNDONE_OF, LINES_AT];
+    #[cfg(test)]
+    pub(in crate::store) const ALL: &[&str] = &[
+        PARKED_INSERT,
+        CONSENT_INSERT,
+        DIMS_INSERT,
+        LINES_INSERT,
+        RECORDS_INSERT,
+        UNDONE_INSERT,
+        DAILY_INSERT,
+        HEALTH_DAILY_INSERT,
+        HEALTH_LAST_INSERT,
+        ITEMS_INSERT,
+        ITEMS_UPDATE,
+        RECORDS_AT,
+        UNDONE_AT,
+        UNDONE_OF,
+        LINES_AT,
+    ];
 }
 
 /// Bulk statements for Postgres: `$1` ledger, `$2` generation, then one array a column.
@@ -274,5 +330,45 @@ pub(super) mod postgres {
          FROM money_lines m WHERE m.ledger = $1 AND m.generation = $2 AND m.position = ANY($3::bigint[]) AND \
          m.origin = m.position";
 
-    pub(in crate::store) const ALL: &[&str] = &[PARKED_INSERT, CONSENT_INSERT, DIMS_INSERT, LINES_INSERT, RECORDS_INSERT, UNDONE_INSERT, DAILY_INSERT, HEALTH_DAILY_INSERT, HEALTH_LAST_INSERT, ITEMS_INSERT, ITEMS_UPDATE, RECORDS_AT, UNDONE_AT, UNDONE_OF, LINES_AT];
+    #[cfg(test)]
+    pub(in crate::store) const ALL: &[&str] = &[
+        PARKED_INSERT,
+        CONSENT_INSERT,
+        DIMS_INSERT,
+        LINES_INSERT,
+        RECORDS_INSERT,
+        UNDONE_INSERT,
+        DAILY_INSERT,
+        HEALTH_DAILY_INSERT,
+        HEALTH_LAST_INSERT,
+        ITEMS_INSERT,
+        ITEMS_UPDATE,
+        RECORDS_AT,
+        UNDONE_AT,
+        UNDONE_OF,
+        LINES_AT,
+    ];
+}
+
+#[cfg(test)]
+mod tests {
+    use sqlx::{Executor, SqlSafeStr};
+
+    use super::*;
+    use crate::domain::ids::LedgerId;
+    use crate::store::db::Db;
+    use crate::store::{Location, Store};
+
+    #[tokio::test]
+    async fn every_statement_prepares_on_sqlite() {
+        let folder = tempfile::tempdir().unwrap();
+        let location = Location::Sqlite(folder.path().to_path_buf());
+        let store = Store::open(&location, LedgerId::from_bytes([1; 16])).await.unwrap();
+        let Db::Sqlite(pools) = &store.db else { panic!("asked for SQLite") };
+        for statement in SHARED.iter().chain(sqlite::ALL) {
+            if let Err(error) = pools.views_read.prepare((*statement).into_sql_str()).await {
+                panic!("{statement}: {error}");
+            }
+        }
+    }
 }
