@@ -26,7 +26,9 @@
 //! decisions exports
 //! jobs integrations
 //! http
-//! app cli config telemetry
+//! config telemetry
+//! app
+//! cli
 //! ```
 //!
 //! ```owners
@@ -38,14 +40,18 @@
 //! std::env: config
 //! ```
 
+pub mod app;
 pub mod blob;
 pub mod chain;
+pub mod config;
 pub mod crypto;
 pub mod domain;
+pub mod exports;
 pub mod ingest;
 pub mod jobs;
 pub mod projections;
 pub mod runtime;
 pub mod schema;
 pub mod store;
+pub mod telemetry;
 pub mod views;

@@ -113,6 +113,31 @@ pub(super) async fn sqlite_open(folder: &Path) -> Result<Pools<SqlitePool>, Stor
     Ok(Pools { log_read, log_write, vault_read, vault_write, views_read, views_write, shred })
 }
 
+/// Opens the three files of one ledger for reading only, whoever else has them open.
+pub(super) async fn sqlite_open_reading(folder: &Path) -> Result<Pools<SqlitePool>, StoreError> {
+    let open = async |name: &str| {
+        let path = folder.join(name);
+        let options = SqliteConnectOptions::new()
+            .filename(&path)
+            .create_if_missing(false)
+            .busy_timeout(Duration::from_secs(5))
+            .pragma("query_only", "ON")
+            .pragma("cache_size", "-16384");
+        let pool = SqlitePoolOptions::new().max_connections(SQLITE_READERS).connect_with(options).await;
+        pool.map_err(|source| StoreError::open(&path, source))
+    };
+    let (log, vault, views) = (open("log.db").await?, open("vault.db").await?, open("views.db").await?);
+    Ok(Pools {
+        log_read: log.clone(),
+        log_write: log.clone(),
+        vault_read: vault.clone(),
+        vault_write: vault,
+        views_read: views.clone(),
+        views_write: views,
+        shred: log,
+    })
+}
+
 /// Refuses a linked SQLite with known data loss, and a connection whose pragmas are not as asked.
 pub(super) async fn sqlite_check(pools: &Pools<SqlitePool>) -> Result<(), StoreError> {
     let version: String = sqlx::query_scalar("SELECT sqlite_version()").fetch_one(&pools.log_read).await?;

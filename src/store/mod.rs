@@ -143,6 +143,18 @@ impl Store {
         Ok(Store { db, ledger })
     }
 
+    /// Opens the store of `ledger` without creating, migrating or changing anything.
+    ///
+    /// # Errors
+    /// [`StoreError::Open`] when it is not there.
+    pub async fn open_reading(location: &Location, ledger: LedgerId) -> Result<Store, StoreError> {
+        let db = match location {
+            Location::Sqlite(folder) => Db::Sqlite(db::sqlite_open_reading(folder).await?),
+            Location::Postgres(url) => Db::Postgres(db::postgres_open(url).await?),
+        };
+        Ok(Store { db, ledger })
+    }
+
     /// The same connections for another ledger of one Postgres database.
     pub fn for_ledger(&self, ledger: LedgerId) -> Store {
         Store { db: self.db.clone(), ledger }
