@@ -12,7 +12,7 @@ pub mod accept;
 pub mod admit;
 mod append;
 pub mod create;
-mod data_keys;
+pub mod data_keys;
 pub mod envelope;
 pub mod forms;
 pub mod ledger;

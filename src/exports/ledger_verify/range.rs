@@ -1,0 +1,217 @@
+//! One range of a ledger: its rows read, then checked off the async threads.
+
+use std::collections::HashMap;
+use std::iter::Peekable;
+use std::sync::Arc;
+use std::vec::IntoIter;
+
+use super::VerifyError;
+use super::keys::PartKeys;
+use super::missing::Missing;
+use crate::chain::entry::{EntryRef, Part};
+use crate::chain::segment::{Segment, SegmentVerifier};
+use crate::crypto::derive::Dek;
+use crate::domain::ids::LedgerId;
+use crate::domain::parts::PartKind;
+use crate::exports::covers::{cover_of, is_cover_type};
+use crate::exports::log_keys::{LogKeyError, LogKeys, is_key_type};
+use crate::exports::parts::{check_digest, open_part};
+use crate::exports::report::Findings;
+use crate::ingest::read::slot_of;
+use crate::runtime::Tasks;
+use crate::store::{DekSlot, Store};
+
+/// Highest part kind code: payloads of every kind are read.
+const EVERY_KIND: u8 = 3;
+
+pub(super) struct RangeReader {
+    pub(super) store: Store,
+    pub(super) tasks: Tasks,
+    pub(super) keys: Option<Arc<dyn PartKeys>>,
+    pub(super) entries_only: bool,
+}
+
+/// What a range shows by itself.
+pub(super) struct RangeFound {
+    pub(super) segment: Segment,
+    /// Where the range ends: further on than its segment if its last rows are missing.
+    pub(super) end: u64,
+    pub(super) findings: Findings,
+    pub(super) missing: Missing,
+    pub(super) log_keys: Vec<NamedKeys>,
+    pub(super) opened: u64,
+    pub(super) parts: u64,
+}
+
+/// An entry that names keys of the log.
+pub(super) struct NamedKeys {
+    pub(super) position: u64,
+    entry: Vec<u8>,
+    public: Vec<u8>,
+}
+
+impl NamedKeys {
+    pub(super) fn take(&self, keys: &mut LogKeys) -> Result<(), LogKeyError> {
+        let entry = EntryRef::decode(&self.entry).map_err(|_| LogKeyError::Form)?;
+        keys.take(&entry, &self.public)
+    }
+}
+
+type Rows = Vec<(u64, Vec<u8>)>;
+type Deks = HashMap<DekSlot, Dek>;
+
+impl RangeReader {
+    /// Reads and checks the entries of `[first, end)`.
+    pub(super) async fn check(&self, first: u64, end: u64) -> Result<RangeFound, VerifyError> {
+        let ledger = self.store.ledger();
+        let entries = self.store.entries_from(first, end).await?;
+        if self.entries_only {
+            return self.tasks.spawn_blocking(move || entries_found(ledger, first, end, &entries)).await.map_err(cut);
+        }
+        let parts = self.store.payloads_from(first, end, EVERY_KIND).await?;
+        let Some(keys) = &self.keys else {
+            let work = move || range_found(ledger, first, end, &entries, parts, None);
+            return self.tasks.spawn_blocking(work).await.map_err(cut);
+        };
+        let (entries, slots) = self.tasks.spawn_blocking(move || slots_of(entries)).await.map_err(cut)?;
+        let found = keys.find(&slots).await?;
+        let deks = slots.into_iter().zip(found).filter_map(|(slot, dek)| Some((slot, dek?))).collect();
+        let work = move || range_found(ledger, first, end, &entries, parts, Some(&deks));
+        self.tasks.spawn_blocking(work).await.map_err(cut)
+    }
+}
+
+fn cut(_: tokio::task::JoinError) -> VerifyError {
+    VerifyError::Cut
+}
+
+/// The slots of all sealed parts, each once.
+fn slots_of(entries: Rows) -> (Rows, Vec<DekSlot>) {
+    let decoded = entries.iter().filter_map(|(_, bytes)| EntryRef::decode(bytes).ok());
+    let sealed = |entry: EntryRef<'_>| {
+        let slots: Vec<_> = entry.parts().filter(|part| part.key.is_some()).map(|part| slot_of(&entry, &part)).collect();
+        slots
+    };
+    let mut slots: Vec<DekSlot> = decoded.flat_map(sealed).collect();
+    slots.sort_unstable();
+    slots.dedup();
+    (entries, slots)
+}
+
+fn entries_found(ledger: LedgerId, first: u64, end: u64, entries: &Rows) -> RangeFound {
+    let range = Range::new(Vec::new(), None);
+    let mut segment = SegmentVerifier::new(ledger, first);
+    for (position, bytes) in entries {
+        if segment.feed(*position, bytes).is_err() {
+            break;
+        }
+    }
+    range.found(segment.finish(), end)
+}
+
+fn range_found(
+    ledger: LedgerId,
+    first: u64,
+    end: u64,
+    entries: &Rows,
+    parts: Vec<(u64, u8, Vec<u8>)>,
+    deks: Option<&Deks>,
+) -> RangeFound {
+    let mut range = Range::new(parts, deks);
+    let mut segment = SegmentVerifier::new(ledger, first);
+    for (position, bytes) in entries {
+        match segment.feed(*position, bytes) {
+            Ok((entry, _)) => range.entry(&entry, bytes),
+            // What the rest of the rows belong to cannot be said any more.
+            Err(_) => return range.found(segment.finish(), end),
+        }
+    }
+    range.stray_rows();
+    range.found(segment.finish(), end)
+}
+
+struct Range<'k> {
+    rows: Peekable<IntoIter<(u64, u8, Vec<u8>)>>,
+    deks: Option<&'k Deks>,
+    findings: Findings,
+    missing: Missing,
+    log_keys: Vec<NamedKeys>,
+    opened: u64,
+    parts: u64,
+}
+
+impl<'k> Range<'k> {
+    fn new(parts: Vec<(u64, u8, Vec<u8>)>, deks: Option<&'k Deks>) -> Range<'k> {
+        Range {
+            rows: parts.into_iter().peekable(),
+            deks,
+            findings: Findings::default(),
+            missing: Missing::default(),
+            log_keys: Vec::new(),
+            opened: 0,
+            parts: 0,
+        }
+    }
+
+    /// Holds an entry's parts against the rows, which come in the same order.
+    fn entry(&mut self, entry: &EntryRef<'_>, bytes: &[u8]) {
+        let position = entry.position;
+        for (number, part) in (0_u8..).zip(entry.parts()) {
+            while let Some((stray, row_part, _)) = self.rows.next_if(|(at, row, _)| (*at, *row) < (position, number)) {
+                self.findings.at(stray, format_args!("part {row_part}: stored, but no entry names it"));
+            }
+            let stored = self.rows.next_if(|(at, row, _)| (*at, *row) == (position, number)).map(|(.., stored)| stored);
+            match (stored, part.key) {
+                (Some(stored), _) => self.stored_part(entry, bytes, number, &part, stored),
+                (None, Some(key)) => self.missing.part(key, part.class, position, number),
+                (None, None) => self.findings.at(position, format_args!("part {number}: the public part is missing")),
+            }
+        }
+    }
+
+    fn stored_part(&mut self, entry: &EntryRef<'_>, bytes: &[u8], number: u8, part: &Part, stored: Vec<u8>) {
+        let position = entry.position;
+        self.parts += 1;
+        if let Err(error) = check_digest(part, &stored) {
+            return self.findings.at(position, format_args!("part {number}: {error}"));
+        }
+        if part.kind == PartKind::Public {
+            return self.public_part(entry, bytes, stored);
+        }
+        let (Some(deks), Some(key)) = (self.deks, part.key) else { return };
+        match deks.get(&slot_of(entry, part)).filter(|dek| dek.id() == key) {
+            None => self.missing.part(key, part.class, position, number),
+            Some(dek) => match open_part(entry, number, part, &dek.part_secret(&entry.event, number), &stored) {
+                Ok(_) => {
+                    self.opened += 1;
+                    self.missing.opened(key);
+                }
+                Err(error) => self.findings.at(position, format_args!("part {number}: {error}")),
+            },
+        }
+    }
+
+    /// Public parts that this verification itself depends on.
+    fn public_part(&mut self, entry: &EntryRef<'_>, bytes: &[u8], public: Vec<u8>) {
+        if is_cover_type(entry.event_type) {
+            match cover_of(entry.event_type, &public) {
+                Ok(cover) => self.missing.cover(entry.position, &cover),
+                Err(error) => self.findings.at(entry.position, error),
+            }
+        }
+        if is_key_type(entry.event_type) {
+            self.log_keys.push(NamedKeys { position: entry.position, entry: bytes.to_vec(), public });
+        }
+    }
+
+    fn stray_rows(&mut self) {
+        for (position, part, _) in self.rows.by_ref() {
+            self.findings.at(position, format_args!("part {part}: stored, but no entry names it"));
+        }
+    }
+
+    fn found(self, segment: Segment, end: u64) -> RangeFound {
+        let Range { findings, missing, log_keys, opened, parts, .. } = self;
+        RangeFound { segment, end, findings, missing, log_keys, opened, parts }
+    }
+}

@@ -1,0 +1,125 @@
+//! Verifying a bundle: from its bytes alone, or with the log's key that the reader got elsewhere.
+//!
+//! Promises: a bundle passes only if its container is canonical, every file is the one that the log's key signed for, every
+//! entry is in the tree of the signed checkpoint, each person's entries are all there as the log's own map counts them,
+//! every opened part is what was sealed, and every missing part is excused by a later entry. Nothing is taken on trust but
+//! the key, and without a key the report says so. Must never need a network, a database or a clock.
+
+mod bundle;
+mod entries;
+mod parts;
+mod subjects;
+
+use crate::chain::checkpoint::Checkpoint;
+use crate::chain::note::{KeyKind, Note, VerifierKey};
+use crate::exports::manifest::{CHECKPOINT, MANIFEST_SIGNATURE, note_text};
+use crate::exports::report::{Findings, Report, Statements};
+use crate::exports::statements::{Facts, KeySource};
+
+use bundle::Bundle;
+use entries::Item;
+
+/// Verifies a bundle. `key` is the log's verifier key from outside; without it the keys that the log itself names are used,
+/// which shows that the bundle is of one piece and not whose it is.
+pub fn verify_bundle(bytes: &[u8], key: Option<&VerifierKey>) -> Report {
+    let mut findings = Findings::default();
+    let Some(bundle) = Bundle::read(bytes, &mut findings) else {
+        let does_not_prove = vec!["anything: the bundle cannot be read".to_owned()];
+        return findings.report(0, None, 0, Statements { proves: Vec::new(), does_not_prove });
+    };
+    let items = entries::load(&bundle, &mut findings);
+    let keys = trusted_keys(&bundle, &items, key, &mut findings);
+    check_manifest_signature(&bundle, &keys, &mut findings);
+    let checkpoint = open_checkpoint(&bundle, &keys, &mut findings);
+    if let Some(checkpoint) = &checkpoint {
+        entries::check_proofs(&bundle, &items, checkpoint, &mut findings);
+    }
+    let parts = parts::check(&bundle, &items, &mut findings);
+    subjects::check(&bundle, &items, &parts, &mut findings);
+    bundle.check_names(&items, &mut findings);
+    let size = checkpoint.as_ref().map_or(0, |checkpoint| checkpoint.size);
+    let facts = Facts {
+        origin: &bundle.manifest.origin,
+        size,
+        scratch: bundle.manifest.scratch,
+        recorded: bundle.manifest.export.is_some(),
+        seal: &bundle.completeness.seal,
+        heads: &bundle.completeness.heads,
+        entries: items.len() as u64,
+        opened: parts.opened,
+        fields: parts.fields,
+        withheld: parts.withheld,
+        erased: parts.erased,
+        schemas_missing: parts.schemas_missing,
+        key: if key.is_some() { KeySource::Outside } else { KeySource::Log },
+    };
+    findings.report(size, checkpoint.map(|checkpoint| checkpoint.root), parts.opened, facts.statements())
+}
+
+/// The keys whose signatures count, after checking what the log says about its own keys.
+fn trusted_keys(
+    bundle: &Bundle<'_>,
+    items: &[Item<'_>],
+    key: Option<&VerifierKey>,
+    findings: &mut Findings,
+) -> Vec<VerifierKey> {
+    let named = entries::log_keys(bundle, items, findings);
+    if named.origin() != bundle.manifest.origin {
+        findings.whole("the manifest names another origin than the log gives itself");
+    }
+    if named.scratch() != bundle.manifest.scratch {
+        findings.whole("the manifest hides or invents that this is a scratch ledger");
+    }
+    let Some(key) = key else { return named.keys().to_vec() };
+    if key.kind() != KeyKind::Ed25519 {
+        findings.whole("the key given is a cosigner's, not a log's");
+    } else if !named.keys().contains(key) {
+        findings.whole("the key given is not one that the log names as its own");
+    }
+    vec![key.clone()]
+}
+
+/// The note over the manifest has exactly one signature: a second one by a key that nobody knows could be changed unseen.
+fn check_manifest_signature(bundle: &Bundle<'_>, keys: &[VerifierKey], findings: &mut Findings) {
+    let bytes = bundle.file(MANIFEST_SIGNATURE).unwrap_or_default();
+    let note = match Note::parse(bytes) {
+        Ok(note) => note,
+        Err(error) => return findings.whole(format_args!("{MANIFEST_SIGNATURE}: {error}")),
+    };
+    if note.signatures().len() != 1 || note.to_string().as_bytes() != bytes {
+        findings.whole(format_args!("{MANIFEST_SIGNATURE}: not a note with one signature in its only form"));
+    }
+    if note.text() != note_text(&bundle.manifest.origin, bundle.manifest_bytes) {
+        findings.whole(format_args!("{MANIFEST_SIGNATURE}: signs another manifest"));
+    }
+    if let Err(error) = note.verify(keys) {
+        findings.whole(format_args!("{MANIFEST_SIGNATURE}: {error}"));
+    }
+}
+
+/// The checkpoint, also if its signature is bad: what else is wrong is worth knowing.
+fn open_checkpoint(bundle: &Bundle<'_>, keys: &[VerifierKey], findings: &mut Findings) -> Option<Checkpoint> {
+    let bytes = bundle.file(CHECKPOINT).unwrap_or_default();
+    let note = match Note::parse(bytes) {
+        Ok(note) => note,
+        Err(error) => {
+            findings.whole(format_args!("{CHECKPOINT}: {error}"));
+            return None;
+        }
+    };
+    if let Err(error) = Checkpoint::verify(&note, keys) {
+        findings.whole(format_args!("{CHECKPOINT}: {error}"));
+    }
+    let checkpoint = match Checkpoint::parse_text(note.text()) {
+        Ok(checkpoint) => checkpoint,
+        Err(error) => {
+            findings.whole(format_args!("{CHECKPOINT}: {error}"));
+            return None;
+        }
+    };
+    let stated = &bundle.manifest.checkpoint;
+    if checkpoint.origin != bundle.manifest.origin || checkpoint.size != stated.size || checkpoint.root != stated.root {
+        findings.whole("the manifest states another origin, size or root than the checkpoint");
+    }
+    Some(checkpoint)
+}
