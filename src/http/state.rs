@@ -18,7 +18,7 @@ use crate::domain::ids::LedgerId;
 use crate::domain::time::Timestamp;
 use crate::ingest::Ledger;
 use crate::jobs::checkpoint::Checkpoints;
-use crate::projections::runner::Projections;
+use crate::projections::Projections;
 use crate::policy::access::Role;
 use crate::runtime::{Clock, Randomness, Tasks};
 use crate::store::StoreError;

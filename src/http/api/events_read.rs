@@ -15,7 +15,8 @@ use crate::http::front::Caller;
 use crate::http::paging::{Page, json_response, page};
 use crate::http::request::{self, Params};
 use crate::ingest::read::ReadError;
-use crate::ingest::{Ledger, RawFact};
+use crate::ingest::Ledger;
+use crate::ingest::ledger::RawFact;
 use crate::policy::access::{Action, Role, allowed};
 
 /// Entries read at once.
