@@ -7,5 +7,6 @@ mod chain_speed;
 mod chain_vectors;
 mod log_folder;
 mod pipeline;
+mod projections;
 mod schemas;
 mod support;
