@@ -8,5 +8,6 @@ mod chain_vectors;
 mod http;
 mod log_folder;
 mod pipeline;
+mod projections;
 mod schemas;
 mod support;
