@@ -9,6 +9,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::sync::Semaphore;
 
 use super::idempotency::Idempotency;
+use super::api::exports::Exports;
 use super::front::OPERATOR;
 use super::keys::{Keys, Known};
 use super::metrics::RouteMetrics;
@@ -40,6 +41,8 @@ pub struct Service {
     pub keys: Keys,
     /// Held while a customer's type is registered.
     pub(super) registering: tokio::sync::Mutex<()>,
+    /// Exports that can be fetched.
+    pub(super) exports: Exports,
 }
 
 impl Service {
@@ -53,7 +56,7 @@ impl Service {
         checkpoints: Arc<Checkpoints>,
     ) -> Result<Arc<Service>, StoreError> {
         let registering = tokio::sync::Mutex::new(());
-        let service = Service { ledger, runner, checkpoints, keys: Keys::default(), registering };
+        let service = Service { ledger, runner, checkpoints, keys: Keys::default(), registering, exports: Exports::default() };
         service.keys_reload().await?;
         Ok(Arc::new(service))
     }
