@@ -6,6 +6,7 @@
 
 pub mod api;
 pub mod codes;
+pub mod csv;
 pub mod error;
 pub mod front;
 pub mod idempotency;
@@ -33,6 +34,7 @@ pub use serve::{Socket, serve};
 
 use api::{
     events_post, events_read, health, keys as keys_api, ledgers, log, proofs, quarantine, schemas, stream, subjects,
+    views,
 };
 use error::Problem;
 use front::{Front, front};
@@ -69,6 +71,11 @@ fn described() -> (Router<Arc<AppState>>, utoipa::openapi::OpenApi) {
         .routes(routes!(subjects::subject_search))
         .routes(routes!(subjects::subject_read))
         .routes(routes!(subjects::subject_timeline))
+        .routes(routes!(views::subject_consent))
+        .routes(routes!(views::view_roi))
+        .routes(routes!(views::view_health))
+        .routes(routes!(views::view_consent))
+        .routes(routes!(views::quarantine_list))
         .routes(routes!(quarantine::quarantine_read))
         .routes(routes!(quarantine::quarantine_replay))
         .routes(routes!(quarantine::quarantine_fix))
