@@ -6,6 +6,7 @@ mod chain_go;
 mod chain_speed;
 mod chain_vectors;
 mod http;
+mod layers;
 mod log_folder;
 mod pipeline;
 mod projections;
