@@ -5,6 +5,7 @@ mod bundle;
 mod chain_go;
 mod chain_speed;
 mod chain_vectors;
+mod ledger_verify;
 mod log_folder;
 mod pipeline;
 mod schemas;
