@@ -5,13 +5,13 @@ use std::collections::{BTreeMap, HashMap};
 
 use crate::chain::entry::EntryRef;
 use crate::chain::subjects::SubjectProof;
+use crate::crypto::derive::PartSecret;
 use crate::domain::ids::KeyId;
 use crate::domain::parts::{PartKind, RetentionClass};
 use crate::exports::bundle::{BundleEntry, BundlePart, Shown};
 use crate::exports::covers::{Cover, cover_of, is_cover_type};
 use crate::exports::log_keys::is_key_type;
 use crate::exports::subject::{Disclosure, ExportError};
-use crate::crypto::derive::PartSecret;
 use crate::ingest::Ledger;
 use crate::ingest::read::{Opened, OpenedPart, ReadError};
 use crate::schema::Registry;

@@ -53,7 +53,9 @@ async fn seal_at(store: &Store, position: u64, findings: &mut Findings) -> Resul
     let parts = store.payloads_of(position).await?;
     let public = parts.first().map(|(_, stored)| stored.as_slice()).unwrap_or_default();
     match data_of::<Sealed>(public) {
-        Ok(Sealed { size, count, root }) => Ok(Some(SubjectsSeal { position, size, map: SubjectsRoot { count, root } })),
+        Ok(Sealed { size, count, root }) => {
+            Ok(Some(SubjectsSeal { position, size, map: SubjectsRoot { count, root } }))
+        }
         Err(error) => {
             findings.at(position, error);
             Ok(None)

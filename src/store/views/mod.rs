@@ -1,1 +1,29 @@
-//! Rows of projections.
+//! Rows of projections: written in bulk with the cursor in one transaction, read by the views.
+//!
+//! Promises: a batch is written whole or not at all, and only if the cursor still stands where the batch began; readers see
+//! only the generation in use. Must never hold personal data: rows come from entries and business parts alone.
+
+mod codes;
+mod columns;
+mod commit;
+mod consent;
+mod cursors;
+mod health;
+mod money;
+mod quarantine;
+mod rows;
+mod sql;
+
+pub use codes::{
+    Account, CHANNELS, CONSENT_FLAGS, ConsentAct, ItemState, LineKind, MEASURE_COST, MEASURE_REVENUE, PURPOSES,
+    TECHNOLOGIES,
+};
+pub use commit::{ProjectionCursor, Track, ViewsBatch};
+pub use cursors::{CursorRow, Stage};
+pub use health::{HealthDay, HealthLast};
+pub use money::{MoneyFilter, MoneySum, RecordRow, UndoneState};
+pub use quarantine::QuarantineItem;
+pub use rows::{
+    ConsentRow, DailyRow, DimsRow, HealthDailyRow, HealthLastRow, ItemRow, ItemUpdate, LineRow, NO_CURRENCY, ParkedRow,
+    RecordAt, UndoneRow,
+};

@@ -1,0 +1,219 @@
+//! Completing a batch of `money` from rows committed before it.
+//!
+//! The order of positions decides, never the order of batches: what a line takes from another event, that event must have
+//! said at a lower position, in this batch or before it. So folding all at once and folding in pieces give the same rows.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use super::dims::DimsTable;
+use super::money::{Money, Pending, Undo};
+use crate::store::views::{
+    Account, DailyRow, DimsRow, LineRow, RecordAt, RecordRow, UndoneRow, UndoneState, ViewsBatch,
+};
+use crate::store::{Store, StoreError};
+
+/// What was looked up.
+#[derive(Default)]
+struct Known {
+    records: HashMap<[u8; 16], Vec<RecordAt>>,
+    names: HashMap<i64, DimsRow>,
+    /// What was said about whether an entry counts, by the entry that said it and by the one it is about.
+    undone: Vec<UndoneState>,
+    /// Lines that entries made themselves.
+    lines: HashMap<i64, Vec<LineRow>>,
+}
+
+/// Fills in what is pending and sums the lines by day. Reads committed rows only if something is pending.
+///
+/// # Errors
+/// [`StoreError`] if they cannot be read; nothing was written.
+pub async fn complete(store: &Store, money: Money, batch: &mut ViewsBatch) -> Result<(), StoreError> {
+    let Some(generation) = batch.generation("money") else { return Ok(()) };
+    let mut money = money;
+    if !money.pending.is_empty() {
+        let pending = std::mem::take(&mut money.pending);
+        let mut known = records_known(store, generation, &pending, &money).await?;
+        let undos = fill(&pending, &mut money, &known);
+        undone_known(store, generation, &undos, &money, &mut known).await?;
+        for undo in undos {
+            apply(undo, &mut money.lines, &mut batch.undone, &mut known);
+        }
+    }
+    batch.daily = daily(&money.lines);
+    batch.dims = money.dims.into_rows();
+    batch.lines = money.lines;
+    batch.records = money.records;
+    // In the order of keys: sequential pages, and the same lock order on every server.
+    batch.dims.sort_by_key(|row| row.id);
+    batch.lines.sort_by_key(|row| (row.position, row.line));
+    batch.records.sort_by_key(|row| (row.record, row.position));
+    Ok(())
+}
+
+async fn records_known(
+    store: &Store,
+    generation: i64,
+    pending: &[Pending],
+    money: &Money,
+) -> Result<Known, StoreError> {
+    let wanted: BTreeSet<[u8; 16]> = pending
+        .iter()
+        .filter_map(|pending| match pending {
+            Pending::Names { record, .. } | Pending::ReplaceEstimate { record, .. } => Some(*record),
+            Pending::Undo(_) => None,
+        })
+        .collect();
+    let wanted: Vec<[u8; 16]> = wanted.into_iter().collect();
+    let mut known = Known::default();
+    for RecordRow { at, dims } in store.money_records(generation, &wanted).await? {
+        known.records.entry(at.record).or_default().push(at);
+        known.names.insert(dims.id, dims);
+    }
+    for at in &money.records {
+        known.records.entry(at.record).or_default().push(*at);
+        if let Some(names) = money.dims.names(at.dims) {
+            known.names.insert(at.dims, names.clone());
+        }
+    }
+    for records in known.records.values_mut() {
+        records.sort_by_key(|at| at.position);
+    }
+    Ok(known)
+}
+
+/// Fills in names and says what is to be undone, in order of position.
+fn fill(pending: &[Pending], money: &mut Money, known: &Known) -> Vec<Undo> {
+    let mut undos = Vec::new();
+    for pending in pending {
+        match pending {
+            Pending::Names { first, end, record } => {
+                let (dims, lines) = (&mut money.dims, &mut money.lines);
+                let Some(lines) = lines.get_mut(*first..*end) else { continue };
+                name_lines(lines, *record, dims, known);
+            }
+            Pending::Undo(undo) => undos.push(*undo),
+            Pending::ReplaceEstimate { record, undo } => {
+                let records = known.records.get(record).map_or(&[][..], Vec::as_slice);
+                let last = records.iter().rev().find(|at| at.estimate && at.position < undo.position);
+                undos.extend(last.map(|at| Undo { target: at.position, ..*undo }));
+            }
+        }
+    }
+    undos
+}
+
+/// The first record under an id is the sale; a refund that came before it keeps what names it has.
+fn name_lines(lines: &mut [LineRow], record: [u8; 16], dims: &mut DimsTable, known: &Known) {
+    let Some(line) = lines.first().copied() else { return };
+    let sale = known.records.get(&record).and_then(|records| records.first());
+    let Some(names) = sale.filter(|at| at.position < line.position).and_then(|at| known.names.get(&at.dims)) else {
+        return;
+    };
+    let Some(own) = dims.names(line.dims).cloned() else { return };
+    let either = |own: &'_ str, sale: &'_ str| if own.is_empty() { sale.to_owned() } else { own.to_owned() };
+    let filled = [
+        either(&own.campaign, &names.campaign),
+        either(&own.channel, &names.channel),
+        either(&own.source, &names.source),
+        either(&own.seller, &names.seller),
+        either(&own.vendor, &names.vendor),
+    ];
+    let id = dims.intern([&filled[0], &filled[1], &filled[2], &filled[3], &filled[4]]);
+    for line in lines {
+        line.dims = id;
+    }
+}
+
+async fn undone_known(
+    store: &Store,
+    generation: i64,
+    undos: &[Undo],
+    money: &Money,
+    known: &mut Known,
+) -> Result<(), StoreError> {
+    if undos.is_empty() {
+        return Ok(());
+    }
+    let targets: BTreeSet<i64> = undos.iter().map(|undo| undo.target).collect();
+    let targets: Vec<i64> = targets.into_iter().collect();
+    let said = store.money_undone_at(generation, &targets).await?;
+    let mut roots: BTreeSet<i64> = targets.iter().copied().collect();
+    roots.extend(said.iter().map(|state| state.root));
+    let roots: Vec<i64> = roots.into_iter().collect();
+    known.undone = store.money_undone_of(generation, &roots).await?;
+    known.undone.extend(said);
+    for line in store.money_lines_at(generation, &roots).await? {
+        known.lines.entry(line.position).or_default().push(line);
+    }
+    for line in &money.lines {
+        // Lines of this batch that may be undone in it.
+        if line.origin == line.position {
+            known.lines.entry(line.position).or_default().push(*line);
+        }
+    }
+    Ok(())
+}
+
+/// Undoing an event takes it out of the sums and puts back what that event had taken out. The last word about an event
+/// counts.
+fn apply(undo: Undo, lines: &mut Vec<LineRow>, undone: &mut Vec<UndoneRow>, known: &mut Known) {
+    let mut said: BTreeMap<i64, bool> = known
+        .undone
+        .iter()
+        .filter(|state| state.position == undo.target)
+        .map(|state| (state.root, !state.live))
+        .collect();
+    said.insert(undo.target, false);
+    for (root, live) in said {
+        let before = known
+            .undone
+            .iter()
+            .filter(|state| state.root == root && state.position < undo.position)
+            .max_by_key(|state| state.position)
+            .is_none_or(|state| state.live);
+        if undone.iter().any(|row| row.position == undo.position && row.root == root) {
+            continue;
+        }
+        undone.push(UndoneRow { position: undo.position, root, live });
+        known.undone.push(UndoneState { position: undo.position, root, live });
+        if before == live {
+            continue;
+        }
+        let sign = if live { 1 } else { -1 };
+        let mut number = next_line(lines, undo.position);
+        for line in known.lines.get(&root).map_or(&[][..], Vec::as_slice) {
+            lines.push(LineRow {
+                position: undo.position,
+                line: number,
+                origin: root,
+                kind: undo.kind.code(),
+                amount: sign * line.amount,
+                recorded: undo.recorded,
+                ..*line
+            });
+            number += 1;
+        }
+    }
+}
+
+/// The number after the last line of an entry that undoes: its own lines stand before those of what it undid.
+fn next_line(lines: &[LineRow], position: i64) -> i64 {
+    lines.iter().filter(|line| line.position == position).map(|line| line.line + 1).max().unwrap_or(0)
+}
+
+fn daily(lines: &[LineRow]) -> Vec<DailyRow> {
+    let mut sums: HashMap<(i64, i64, i64, [u8; 3]), i64> = HashMap::new();
+    for line in lines {
+        let Some((measure, sign)) = Account::from_code(line.account).and_then(Account::measure) else { continue };
+        let sum = sums.entry((line.day, line.dims, measure, line.currency)).or_default();
+        // A sum beyond 64 bits of micro-units is nine trillion units: it stands at the end of the scale.
+        *sum = sum.saturating_add(sign * line.amount);
+    }
+    let mut rows: Vec<DailyRow> = sums
+        .into_iter()
+        .filter(|(_, value)| *value != 0)
+        .map(|((day, dims, measure, currency), value)| DailyRow { day, dims, measure, currency, value })
+        .collect();
+    rows.sort_unstable();
+    rows
+}

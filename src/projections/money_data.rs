@@ -1,0 +1,258 @@
+//! Business fields of money events, and which accounts each event moves.
+
+use std::borrow::Cow;
+
+use serde::Deserialize;
+
+use super::fact::FoldError;
+use crate::domain::money::{Currency, Micros};
+use crate::domain::time::{MICROS_PER_DAY, Timestamp};
+use crate::store::views::{Account, LineKind};
+
+/// Longest period over whose days one cost is spread; a longer one stands on its first day.
+const SPREAD_DAYS_MAX: i64 = 400;
+
+/// Business fields of every type that moves money or is counted; each type has some of them.
+#[derive(Deserialize, Default)]
+#[serde(default)]
+pub(super) struct Data<'a> {
+    #[serde(borrow)]
+    pub kind: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    pub amount: Option<Amount<'a>>,
+    #[serde(borrow)]
+    pub fee: Option<Amount<'a>>,
+    #[serde(borrow)]
+    pub reason: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    pub status: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    pub campaign: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    pub channel: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    pub attribution_channel: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    pub source: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    pub seller: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    pub vendor: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    pub earned_on: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    pub received_on: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    pub period_from: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    pub period_to: Option<Cow<'a, str>>,
+    pub estimate: bool,
+    pub replaces_estimate: bool,
+    pub position: Option<i64>,
+}
+
+/// Money as it stands in data.
+#[derive(Deserialize)]
+pub(super) struct Amount<'a> {
+    #[serde(borrow)]
+    pub amount: Cow<'a, str>,
+    #[serde(borrow)]
+    pub currency: Cow<'a, str>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+pub(super) struct Refs<'a> {
+    #[serde(borrow)]
+    pub sale: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    pub cost: Option<Cow<'a, str>>,
+}
+
+/// Half of a posting: the amount is added to `debit` and taken from `credit`.
+#[derive(Clone, Copy)]
+pub(super) struct Posting {
+    pub debit: Account,
+    pub credit: Account,
+    pub kind: LineKind,
+    pub micros: i64,
+    pub currency: [u8; 3],
+}
+
+impl Amount<'_> {
+    pub fn parse(&self) -> Result<(i64, [u8; 3]), FoldError> {
+        let micros = Micros::parse(&self.amount).map_err(|_| FoldError("amount_unreadable"))?.micros();
+        // The negated amount must exist too.
+        if micros == i64::MIN {
+            return Err(FoldError("amount_unreadable"));
+        }
+        let currency = Currency::parse(&self.currency).map_err(|_| FoldError("currency_unknown"))?;
+        let code = <[u8; 3]>::try_from(currency.code().as_bytes()).map_err(|_| FoldError("currency_unknown"))?;
+        Ok((micros, code))
+    }
+}
+
+impl Data<'_> {
+    /// Campaign, channel, source, seller, vendor. A contact's own channel gives way to the one that attribution counts.
+    pub fn names(&self) -> [&str; 5] {
+        let channel = self.attribution_channel.as_deref().or(self.channel.as_deref());
+        [self.campaign.as_deref(), channel, self.source.as_deref(), self.seller.as_deref(), self.vendor.as_deref()]
+            .map(Option::unwrap_or_default)
+    }
+
+    /// The accounting days of an event and how many they are, from the first.
+    pub fn days(&self, occurred: i64) -> Result<(i64, i64), FoldError> {
+        let stated = self.earned_on.as_deref().or(self.received_on.as_deref()).or(self.period_from.as_deref());
+        let first = stated.map_or(Ok(occurred.div_euclid(MICROS_PER_DAY)), day)?;
+        let last = match (&self.period_from, &self.period_to) {
+            (Some(_), Some(last)) => day(last)?,
+            (_, _) => first,
+        };
+        let count = last - first + 1;
+        Ok((first, if (1..=SPREAD_DAYS_MAX).contains(&count) { count } else { 1 }))
+    }
+
+    fn amount(&self) -> Result<(i64, [u8; 3]), FoldError> {
+        self.amount.as_ref().ok_or(FoldError("amount_missing"))?.parse()
+    }
+
+    /// What the event posts. The chart of accounts is that of the revenue background, 2.2; amounts are accrued.
+    pub fn postings(&self, event_type: &str) -> Result<Vec<Posting>, FoldError> {
+        let kind = self.kind.as_deref().unwrap_or_default();
+        let mut postings = Vec::with_capacity(2);
+        let mut post = |debit, credit, kind, (micros, currency): (i64, [u8; 3])| {
+            postings.push(Posting { debit, credit, kind, micros, currency });
+        };
+        match event_type {
+            "revenue.recorded" => post(Account::Receivable, income(kind), LineKind::Revenue, self.amount()?),
+            "revenue.refunded" => {
+                let account = match self.reason.as_deref() {
+                    Some("goodwill" | "billing_error") => Account::Credits,
+                    Some(_) | None => Account::Returns,
+                };
+                post(account, Account::Receivable, LineKind::Refund, self.amount()?);
+            }
+            "revenue.chargeback_recorded" => {
+                // Money is gone when the dispute is lost; an open one is no loss yet, a won one is none.
+                if !matches!(self.status.as_deref(), Some("opened" | "won")) {
+                    post(Account::Chargebacks, Account::Receivable, LineKind::Chargeback, self.amount()?);
+                }
+            }
+            "revenue.adjusted" => {
+                let account = match kind {
+                    "clawback" => Account::Clawbacks,
+                    "write_off" => Account::WriteOffs,
+                    "share_settlement" => Account::RevenueShare,
+                    _ => Account::Adjustments,
+                };
+                post(Account::Receivable, account, LineKind::Adjustment, self.amount()?);
+            }
+            "cost.recorded" => post(expense(kind), self.paid_from(), LineKind::Cost, self.amount()?),
+            "cost.reversed" => post(self.paid_from(), expense(kind), LineKind::CostReversal, self.amount()?),
+            "payment.received" => {
+                let account = match kind {
+                    "prepayment" | "deposit" => Account::BrokerDeposit,
+                    _ => Account::Receivable,
+                };
+                let (micros, currency) = self.amount()?;
+                // Sent back: negative as the schema says, or stated by its kind.
+                let micros = if kind == "refund_sent" { -micros.abs() } else { micros };
+                post(Account::Cash, account, LineKind::Payment, (micros, currency));
+            }
+            _ => {}
+        }
+        if let Some(fee) = &self.fee {
+            post(Account::PaymentFees, Account::Cash, LineKind::Fee, fee.parse()?);
+        }
+        Ok(postings)
+    }
+
+    /// A cost with a vendor is owed to him; one without was paid.
+    const fn paid_from(&self) -> Account {
+        if self.vendor.is_some() { Account::Payable } else { Account::Cash }
+    }
+}
+
+fn income(kind: &str) -> Account {
+    match kind {
+        "lead_sale" => Account::LeadSales,
+        "call" => Account::CallSales,
+        "appointment" => Account::AppointmentFees,
+        "show" => Account::ShowFees,
+        "revenue_share" => Account::RevenueShare,
+        "retainer" => Account::Retainers,
+        "minimum_commitment" => Account::MinimumCommitments,
+        _ => Account::OtherIncome,
+    }
+}
+
+fn expense(kind: &str) -> Account {
+    match kind {
+        "media" => Account::Media,
+        "data" => Account::Data,
+        "telephony" => Account::Telephony,
+        "sms" => Account::Sms,
+        "email" => Account::Email,
+        "enrichment" => Account::Enrichment,
+        "labour" => Account::Labour,
+        "software" => Account::Software,
+        "compliance" => Account::Compliance,
+        "payout" => Account::Payout,
+        "payment_fees" => Account::PaymentFees,
+        _ => Account::OtherCost,
+    }
+}
+
+/// Days since 1970-01-01 of `YYYY-MM-DD`.
+fn day(text: &str) -> Result<i64, FoldError> {
+    let unreadable = FoldError("day_unreadable");
+    let mut fields = text.splitn(3, '-');
+    let (year, month, day) = (fields.next(), fields.next(), fields.next());
+    let year = year.and_then(|year| year.parse().ok()).ok_or(unreadable)?;
+    let month = month.and_then(|month| month.parse().ok()).ok_or(unreadable)?;
+    let day = day.and_then(|day| day.parse().ok()).ok_or(unreadable)?;
+    // The schema's pattern lets 31 February through; such a day is none.
+    Timestamp::from_date(year, month, day).map(Timestamp::unix_days).ok_or(unreadable)
+}
+
+/// The counter that an event moves.
+pub(super) fn counter(event_type: &str) -> Option<Account> {
+    match event_type {
+        "lead.received" | "lead.imported" => Some(Account::Leads),
+        "lead.accepted" => Some(Account::AcceptedLeads),
+        "contact.attempted" => Some(Account::Contacts),
+        "appointment.booked" => Some(Account::Appointments),
+        "appointment.shown" => Some(Account::Shows),
+        "revenue.recorded" => Some(Account::Sales),
+        "revenue.refunded" => Some(Account::Refunds),
+        _ => None,
+    }
+}
+
+/// Part `index` of `micros` cut into `count` parts that differ by at most one micro-unit and sum to it exactly.
+pub(super) fn share(micros: i64, count: i64, index: i64) -> i64 {
+    micros.div_euclid(count) + i64::from(index < micros.rem_euclid(count))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shares_sum_to_the_amount() {
+        for (micros, count) in [(100, 3), (-100, 3), (1, 31), (-1, 31), (0, 5), (i64::MAX, 400)] {
+            let shares: Vec<i64> = (0..count).map(|index| share(micros, count, index)).collect();
+            assert_eq!(shares.iter().sum::<i64>(), micros);
+            let (least, most) = (shares.iter().min().unwrap(), shares.iter().max().unwrap());
+            assert!(most - least <= 1);
+        }
+    }
+
+    #[test]
+    fn days_are_civil_days() {
+        assert_eq!(day("1970-01-02"), Ok(1));
+        assert_eq!(day("2026-11-03"), Ok(20_760));
+        assert_eq!(day("2026-02-31"), Err(FoldError("day_unreadable")));
+        assert_eq!(day("soon"), Err(FoldError("day_unreadable")));
+    }
+}

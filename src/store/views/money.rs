@@ -1,0 +1,264 @@
+//! Reading the journal: sums for the views, and what completing a batch must look up.
+
+use sqlx::FromRow;
+
+use super::columns::{Bulk, pack, postgres_query, sqlite_query};
+use super::rows::{DimsRow, LineRow, RecordAt};
+use super::sql;
+use crate::domain::time::Timestamp;
+use crate::store::db::{Db, on_db};
+use crate::store::rows::array;
+use crate::store::{Store, StoreError};
+
+/// What a sum is grouped by and restricted to.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct MoneyFilter {
+    /// First accounting day.
+    pub day_from: i64,
+    /// The day after the last one.
+    pub day_to: i64,
+    /// Group by accounting day.
+    pub by_day: bool,
+    /// Group by campaign, channel, source, seller.
+    pub by: [bool; 4],
+    /// Only this campaign, channel, source, seller.
+    pub only: [Option<String>; 4],
+}
+
+/// One sum.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MoneySum {
+    /// Accounting day, 0 unless grouped by it.
+    pub day: i64,
+    /// Campaign, channel, source, seller; empty unless grouped by it.
+    pub names: [String; 4],
+    /// [`super::MEASURE_REVENUE`], [`super::MEASURE_COST`] or a counter's code.
+    pub measure: i64,
+    /// ISO 4217 code, or [`super::NO_CURRENCY`].
+    pub currency: String,
+    /// Micro-units, or a count.
+    pub value: i64,
+}
+
+/// A record found by its client's id, with the names it was recorded under.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RecordRow {
+    /// The record.
+    pub at: RecordAt,
+    /// Its names.
+    pub dims: DimsRow,
+}
+
+/// A statement that an entry counts or does not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct UndoneState {
+    /// The entry that says so.
+    pub position: i64,
+    /// The entry it speaks of.
+    pub root: i64,
+    /// Whether it counts from then on.
+    pub live: bool,
+}
+
+/// position, line, account, kind, amount, dims, day, occurred, currency, record, then origin and recorded.
+type Line = (i64, i64, i64, i64, i64, i64, i64, i64, String, Vec<u8>);
+type WholeLine = (i64, i64, i64, i64, i64, i64, i64, i64, String, Vec<u8>, i64, i64);
+
+fn line_row(row: WholeLine) -> Result<LineRow, StoreError> {
+    let (position, line, account, kind, amount, dims, day, occurred, currency, record, origin, recorded) = row;
+    let currency = array("money_lines", currency.as_bytes())?;
+    let record = array("money_lines", &record)?;
+    Ok(LineRow { position, line, origin, account, kind, amount, dims, day, occurred, recorded, currency, record })
+}
+
+type Found = (Vec<u8>, i64, i64, i64, String, String, String, String, String);
+type Sum = (i64, String, String, String, String, i64, String, i64);
+
+struct Position(i64);
+
+impl Bulk<1, 0, 0> for Position {
+    fn numbers(&self) -> [i64; 1] {
+        [self.0]
+    }
+
+    fn texts(&self) -> [&str; 0] {
+        []
+    }
+
+    fn bytes(&self) -> [&[u8]; 0] {
+        []
+    }
+}
+
+macro_rules! at_positions {
+    ($store:expr, $statement:ident, $generation:expr, $positions:expr, $row:ty) => {{
+        let positions: Vec<Position> = $positions.iter().map(|position| Position(*position)).collect();
+        let rows: Vec<$row> = match &$store.db {
+            Db::Sqlite(pools) => {
+                let query = sqlite_query(sql::sqlite::$statement, $store.key(), $generation, pack(&positions));
+                query.try_map(|row| <$row>::from_row(&row)).fetch_all(&pools.views_write).await?
+            }
+            Db::Postgres(pools) => {
+                let query = postgres_query(sql::postgres::$statement, $store.key(), Some($generation), &positions);
+                query.try_map(|row| <$row>::from_row(&row)).fetch_all(&pools.views_write).await?
+            }
+        };
+        rows
+    }};
+}
+
+impl Store {
+    /// What is recorded under the given record ids, in no order.
+    pub async fn money_records(&self, generation: i64, records: &[[u8; 16]]) -> Result<Vec<RecordRow>, StoreError> {
+        if records.is_empty() {
+            return Ok(Vec::new());
+        }
+        let rows: Vec<Found> = match &self.db {
+            Db::Sqlite(pools) => {
+                let count = i64::try_from(records.len()).unwrap_or(i64::MAX);
+                sqlx::query_as(sql::sqlite::RECORDS_AT)
+                    .bind(self.key())
+                    .bind(count)
+                    .bind(records.as_flattened())
+                    .bind(generation)
+                    .fetch_all(&pools.views_write)
+                    .await?
+            }
+            Db::Postgres(pools) => {
+                let records: Vec<&[u8]> = records.iter().map(<[u8; 16]>::as_slice).collect();
+                sqlx::query_as(sql::postgres::RECORDS_AT)
+                    .bind(self.key())
+                    .bind(generation)
+                    .bind(records)
+                    .fetch_all(&pools.views_write)
+                    .await?
+            }
+        };
+        rows.into_iter()
+            .map(|(record, position, estimate, id, campaign, channel, source, seller, vendor)| {
+                Ok(RecordRow {
+                    at: RecordAt {
+                        record: array("money_records", &record)?,
+                        position,
+                        dims: id,
+                        estimate: estimate == 1,
+                    },
+                    dims: DimsRow { id, campaign, channel, source, seller, vendor },
+                })
+            })
+            .collect()
+    }
+
+    /// What the entries at the given positions undid or put back.
+    pub async fn money_undone_at(&self, generation: i64, positions: &[i64]) -> Result<Vec<UndoneState>, StoreError> {
+        let rows = at_positions!(self, UNDONE_AT, generation, positions, (i64, i64, i64));
+        Ok(rows.into_iter().map(|(position, root, live)| UndoneState { position, root, live: live == 1 }).collect())
+    }
+
+    /// Everything that was said about whether the given entries count.
+    pub async fn money_undone_of(&self, generation: i64, roots: &[i64]) -> Result<Vec<UndoneState>, StoreError> {
+        let rows = at_positions!(self, UNDONE_OF, generation, roots, (i64, i64, i64));
+        Ok(rows.into_iter().map(|(position, root, live)| UndoneState { position, root, live: live == 1 }).collect())
+    }
+
+    /// The lines that the entries at the given positions made themselves. Their recorded time is not read.
+    pub async fn money_lines_at(&self, generation: i64, positions: &[i64]) -> Result<Vec<LineRow>, StoreError> {
+        let rows = at_positions!(self, LINES_AT, generation, positions, Line);
+        rows.into_iter()
+            .map(|(position, line, account, kind, amount, dims, day, occurred, currency, record)| {
+                line_row((position, line, account, kind, amount, dims, day, occurred, currency, record, position, 0))
+            })
+            .collect()
+    }
+
+    /// Sums from the daily table: all that is known now.
+    pub async fn money_sums_daily(&self, filter: &MoneyFilter) -> Result<Vec<MoneySum>, StoreError> {
+        let [campaign, channel, source, seller] = &filter.only;
+        let [by_campaign, by_channel, by_source, by_seller] = filter.by.map(i64::from);
+        let rows: Vec<Sum> = on_db!(self.db, views_read, pool => {
+            sqlx::query_as(sql::MONEY_DAILY)
+                .bind(self.key())
+                .bind(filter.day_from)
+                .bind(filter.day_to)
+                .bind(i64::from(filter.by_day))
+                .bind(by_campaign)
+                .bind(by_channel)
+                .bind(by_source)
+                .bind(by_seller)
+                .bind(campaign)
+                .bind(channel)
+                .bind(source)
+                .bind(seller)
+                .fetch_all(pool)
+                .await
+        })?;
+        Ok(rows.into_iter().map(MoneySum::from).collect())
+    }
+
+    /// Sums from the lines: what had occurred at `as_of`, as the ledger knew it at `known_at`.
+    pub async fn money_sums_exact(
+        &self,
+        filter: &MoneyFilter,
+        as_of: Timestamp,
+        known_at: Timestamp,
+    ) -> Result<Vec<MoneySum>, StoreError> {
+        let [campaign, channel, source, seller] = &filter.only;
+        let [by_campaign, by_channel, by_source, by_seller] = filter.by.map(i64::from);
+        let rows: Vec<Sum> = on_db!(self.db, views_read, pool => {
+            sqlx::query_as(sql::MONEY_EXACT)
+                .bind(self.key())
+                .bind(filter.day_from)
+                .bind(filter.day_to)
+                .bind(i64::from(filter.by_day))
+                .bind(by_campaign)
+                .bind(by_channel)
+                .bind(by_source)
+                .bind(by_seller)
+                .bind(campaign)
+                .bind(channel)
+                .bind(source)
+                .bind(seller)
+                .bind(as_of.micros())
+                .bind(known_at.micros())
+                .fetch_all(pool)
+                .await
+        })?;
+        Ok(rows.into_iter().map(MoneySum::from).collect())
+    }
+
+    /// Balance of each account and currency, debit positive: account, currency, micro-units.
+    pub async fn money_balances(
+        &self,
+        as_of: Timestamp,
+        known_at: Timestamp,
+    ) -> Result<Vec<(i64, String, i64)>, StoreError> {
+        Ok(on_db!(self.db, views_read, pool => {
+            sqlx::query_as(sql::MONEY_BALANCES)
+                .bind(self.key())
+                .bind(as_of.micros())
+                .bind(known_at.micros())
+                .fetch_all(pool)
+                .await
+        })?)
+    }
+
+    /// Lines of the entries in `[first, end)` in order, at most `rows_max`.
+    pub async fn money_lines(&self, first: i64, end: i64, rows_max: i64) -> Result<Vec<LineRow>, StoreError> {
+        let rows: Vec<WholeLine> = on_db!(self.db, views_read, pool => {
+            sqlx::query_as(sql::MONEY_LINES_OF)
+                .bind(self.key())
+                .bind(first)
+                .bind(end)
+                .bind(rows_max)
+                .fetch_all(pool)
+                .await
+        })?;
+        rows.into_iter().map(line_row).collect()
+    }
+}
+
+impl From<Sum> for MoneySum {
+    fn from((day, campaign, channel, source, seller, measure, currency, value): Sum) -> MoneySum {
+        MoneySum { day, names: [campaign, channel, source, seller], measure, currency, value }
+    }
+}

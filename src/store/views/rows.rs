@@ -1,0 +1,211 @@
+//! What projections write, one struct a table. Positions and times are `i64` as the columns are.
+
+/// What stands in the place of a currency where a number is not money.
+pub const NO_CURRENCY: [u8; 3] = *b"---";
+
+/// An entry that a projection could not fold.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ParkedRow {
+    /// The projection.
+    pub projection: &'static str,
+    /// Its generation.
+    pub generation: i64,
+    /// Where.
+    pub position: i64,
+    /// Why, a code.
+    pub reason: &'static str,
+}
+
+/// One act of one person for one seller.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConsentRow {
+    /// The person's pseudonym.
+    pub subject: [u8; 16],
+    /// The entry.
+    pub position: i64,
+    /// Number of the row within the entry.
+    pub line: i64,
+    /// [`super::ConsentAct`].
+    pub act: i64,
+    /// Bits of [`super::CHANNELS`].
+    pub channels: i64,
+    /// Bits of [`super::PURPOSES`].
+    pub purposes: i64,
+    /// Bits of [`super::TECHNOLOGIES`]; 0: not limited or not said.
+    pub technologies: i64,
+    /// Bits that the projection defines.
+    pub flags: i64,
+    /// When it counts from.
+    pub effective: i64,
+    /// When it happened.
+    pub occurred: i64,
+    /// When the ledger learnt it.
+    pub recorded: i64,
+    /// First instant of validity.
+    pub valid_from: i64,
+    /// End of validity, exclusive; `i64::MAX`: none.
+    pub valid_until: i64,
+    /// Position annulled, corrected or carried; -1: none.
+    pub target: i64,
+    /// Seller; empty: every seller.
+    pub seller: String,
+    /// Quality of a grant, or kind of evidence.
+    pub kind: String,
+    /// How it reached us, or why.
+    pub method: String,
+    /// Keyed hash of the client's record id of the consent; empty: none.
+    pub record: Vec<u8>,
+}
+
+/// Five names that lines are grouped by.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+pub struct DimsRow {
+    /// Hash of the names.
+    pub id: i64,
+    /// Campaign, empty if none; so the others.
+    pub campaign: String,
+    /// Marketing channel.
+    pub channel: String,
+    /// List, publisher or form.
+    pub source: String,
+    /// Seller.
+    pub seller: String,
+    /// Vendor or publisher paid.
+    pub vendor: String,
+}
+
+/// A line of the journal, or a count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LineRow {
+    /// The entry.
+    pub position: i64,
+    /// Number of the line within the entry.
+    pub line: i64,
+    /// The entry whose effect this is.
+    pub origin: i64,
+    /// [`super::Account`].
+    pub account: i64,
+    /// [`super::LineKind`].
+    pub kind: i64,
+    /// Micro-units, debit positive; or a count.
+    pub amount: i64,
+    /// [`DimsRow::id`].
+    pub dims: i64,
+    /// Accounting day.
+    pub day: i64,
+    /// When it happened.
+    pub occurred: i64,
+    /// When the ledger learnt it.
+    pub recorded: i64,
+    /// ISO 4217 code; [`NO_CURRENCY`] for counts.
+    pub currency: [u8; 3],
+    /// Keyed hash of the sale or cost; zeros: none.
+    pub record: [u8; 16],
+}
+
+/// The sale or cost that a record id stands for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RecordAt {
+    /// Keyed hash of kind and id.
+    pub record: [u8; 16],
+    /// The entry that recorded it.
+    pub position: i64,
+    /// Its [`DimsRow::id`].
+    pub dims: i64,
+    /// Whether it was an estimate.
+    pub estimate: bool,
+}
+
+/// From `position` on, `root` counts or does not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct UndoneRow {
+    /// The entry that says so.
+    pub position: i64,
+    /// The entry it speaks of.
+    pub root: i64,
+    /// Whether it counts.
+    pub live: bool,
+}
+
+/// An addition to a daily sum.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct DailyRow {
+    /// Accounting day.
+    pub day: i64,
+    /// [`DimsRow::id`].
+    pub dims: i64,
+    /// [`super::MEASURE_REVENUE`], [`super::MEASURE_COST`] or a counter's code.
+    pub measure: i64,
+    /// ISO 4217 code; [`NO_CURRENCY`] for counts.
+    pub currency: [u8; 3],
+    /// What is added.
+    pub value: i64,
+}
+
+/// An addition to the counts of a day and event type.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HealthDailyRow {
+    /// Recorded day.
+    pub day: i64,
+    /// Event type.
+    pub event_type: String,
+    /// Entries.
+    pub events: i64,
+    /// Entries whose business part could not be opened.
+    pub absent: i64,
+}
+
+/// The last entry of a type or of a principal.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HealthLastRow {
+    /// 1 event type, 2 principal.
+    pub scope: i64,
+    /// Event type, or the principal's id.
+    pub name: String,
+    /// Its last entry.
+    pub position: i64,
+    /// When that was recorded.
+    pub recorded: i64,
+    /// Entries to add to its count.
+    pub events: i64,
+}
+
+/// An item that came into quarantine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ItemRow {
+    /// The entry that received it.
+    pub position: i64,
+    /// Its size.
+    pub bytes: i64,
+    /// Problems found.
+    pub problems: i64,
+    /// When it came.
+    pub recorded: i64,
+    /// Event id of the entry.
+    pub event: [u8; 16],
+    /// Why it is here.
+    pub reason: String,
+    /// Way it came.
+    pub via: String,
+    /// Why more exactly; empty: not said.
+    pub code: String,
+    /// Keyed hash of the client's (source, id), by which a corrected retry finds it; empty: none.
+    pub pair: Vec<u8>,
+}
+
+/// The last act on an item.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ItemUpdate {
+    /// Position of the item.
+    pub item: i64,
+    /// [`super::ItemState`].
+    pub state: i64,
+    /// The entry that acted.
+    pub position: i64,
+    /// When.
+    pub recorded: i64,
+    /// Position that the item became; -1: none.
+    pub result: i64,
+    /// Outcome or reason, a code.
+    pub outcome: String,
+}

@@ -1,0 +1,376 @@
+//! Statements of the projections' tables. One text serves both engines except for the bulk statements, whose rows SQLite
+//! cuts out of packed bytes (`columns.rs`) and Postgres out of arrays. A test prepares each on the engine it is for.
+
+pub(super) const CURSORS_READ: &str = "SELECT projection, generation, version, state, position, recorded FROM cursors WHERE ledger = $1 ORDER BY \
+     projection, generation";
+pub(super) const CURSOR_CREATE: &str = "INSERT INTO cursors (ledger, projection, generation, version, state, position, recorded) VALUES ($1, $2, $3, \
+     $4, $5, 0, 0) ON CONFLICT (ledger, projection, generation) DO NOTHING";
+/// Moves every cursor of a track at once: a compare-and-swap on where they stand.
+pub(super) const CURSORS_MOVE: &str =
+    "UPDATE cursors SET position = $2, recorded = $3 WHERE ledger = $1 AND state = $4 AND position = $5";
+pub(super) const CURSOR_RETIRE: &str =
+    "UPDATE cursors SET state = 2 WHERE ledger = $1 AND projection = $2 AND generation <> $3 AND state IN (1, 3)";
+pub(super) const CURSOR_PROMOTE: &str = "UPDATE cursors SET state = 1 WHERE ledger = $1 AND projection = $2 AND generation = $3 AND state = 0 AND \
+     position = $4";
+/// Takes a set of rows that older code wrote off the track; it stays in use until a rebuilt one takes its place.
+pub(super) const CURSOR_FREEZE: &str =
+    "UPDATE cursors SET state = 3 WHERE ledger = $1 AND projection = $2 AND generation = $3 AND state = 1";
+pub(super) const CURSOR_ABANDON: &str =
+    "UPDATE cursors SET state = 2 WHERE ledger = $1 AND projection = $2 AND generation = $3 AND state = 0";
+pub(super) const CURSOR_DELETE: &str =
+    "DELETE FROM cursors WHERE ledger = $1 AND projection = $2 AND generation = $3 AND state = 2";
+pub(super) const PARKED_COUNT: &str = "SELECT p.projection, COUNT(*) FROM parked p JOIN cursors c ON c.ledger = p.ledger AND c.projection = \
+     p.projection AND c.generation = p.generation AND c.state IN (1, 3) WHERE p.ledger = $1 GROUP BY p.projection ORDER BY \
+     p.projection";
+pub(super) const PARKED_FROM: &str = "SELECT p.projection, p.position, p.reason FROM parked p JOIN cursors c ON c.ledger = p.ledger AND c.projection \
+     = p.projection AND c.generation = p.generation AND c.state IN (1, 3) WHERE p.ledger = $1 AND p.position >= $2 ORDER \
+     BY p.position, p.projection LIMIT $3";
+pub(super) const DELETE_CONSENT_ACTS: &str = "DELETE FROM consent_acts WHERE ledger = $1 AND generation = $2 AND (subject, position, line) IN (SELECT \
+     subject, position, line FROM consent_acts WHERE ledger = $1 AND generation = $2 ORDER BY subject, position, \
+     line LIMIT $3)";
+pub(super) const DELETE_MONEY_DIMS: &str = "DELETE FROM money_dims WHERE ledger = $1 AND generation = $2 AND id IN (SELECT id FROM money_dims WHERE ledger \
+     = $1 AND generation = $2 ORDER BY id LIMIT $3)";
+pub(super) const DELETE_MONEY_LINES: &str = "DELETE FROM money_lines WHERE ledger = $1 AND generation = $2 AND (position, line) IN (SELECT position, line \
+     FROM money_lines WHERE ledger = $1 AND generation = $2 ORDER BY position, line LIMIT $3)";
+pub(super) const DELETE_MONEY_RECORDS: &str = "DELETE FROM money_records WHERE ledger = $1 AND generation = $2 AND (record, position) IN (SELECT record, \
+     position FROM money_records WHERE ledger = $1 AND generation = $2 ORDER BY record, position LIMIT $3)";
+pub(super) const DELETE_MONEY_UNDONE: &str = "DELETE FROM money_undone WHERE ledger = $1 AND generation = $2 AND (position, root) IN (SELECT position, root \
+     FROM money_undone WHERE ledger = $1 AND generation = $2 ORDER BY position, root LIMIT $3)";
+pub(super) const DELETE_MONEY_DAILY: &str = "DELETE FROM money_daily WHERE ledger = $1 AND generation = $2 AND (day, dims, measure, currency) IN (SELECT \
+     day, dims, measure, currency FROM money_daily WHERE ledger = $1 AND generation = $2 ORDER BY day, dims, \
+     measure, currency LIMIT $3)";
+pub(super) const DELETE_HEALTH_DAILY: &str = "DELETE FROM health_daily WHERE ledger = $1 AND generation = $2 AND (day, event_type) IN (SELECT day, event_type \
+     FROM health_daily WHERE ledger = $1 AND generation = $2 ORDER BY day, event_type LIMIT $3)";
+pub(super) const DELETE_HEALTH_LAST: &str = "DELETE FROM health_last WHERE ledger = $1 AND generation = $2 AND (scope, name) IN (SELECT scope, name FROM \
+     health_last WHERE ledger = $1 AND generation = $2 ORDER BY scope, name LIMIT $3)";
+pub(super) const DELETE_QUARANTINE_ITEMS: &str = "DELETE FROM quarantine_items WHERE ledger = $1 AND generation = $2 AND position IN (SELECT position FROM \
+     quarantine_items WHERE ledger = $1 AND generation = $2 ORDER BY position LIMIT $3)";
+pub(super) const DELETE_PARKED: &str = "DELETE FROM parked WHERE ledger = $1 AND generation = $2 AND projection = $3";
+pub(super) const CONSENT_OF: &str = "SELECT position, line, act, channels, purposes, technologies, flags, effective, occurred, recorded, valid_from, \
+     valid_until, target, seller, kind, method, record FROM consent_acts WHERE ledger = $1 AND generation = (SELECT \
+     generation FROM cursors WHERE ledger = $1 AND projection = 'consent' AND state IN (1, 3)) AND subject = $2 AND \
+     recorded <= $3 ORDER BY position, line";
+pub(super) const CONSENT_ACTIVITY: &str = "SELECT act, channels, seller, COUNT(*) FROM consent_acts WHERE ledger = $1 AND generation = (SELECT generation \
+     FROM cursors WHERE ledger = $1 AND projection = 'consent' AND state IN (1, 3)) AND effective >= $2 AND effective < $3 \
+     AND recorded <= $4 GROUP BY act, channels, seller ORDER BY act, channels, seller";
+/// $4 to $8 say what to group by (1 or 0), $9 to $12 what to filter by (null: all).
+pub(super) const MONEY_DAILY: &str = "WITH s AS (SELECT CASE WHEN CAST($4 AS BIGINT) = 1 THEN day ELSE 0 END AS day, dims, measure, currency, \
+     CAST(SUM(value) AS BIGINT) AS value FROM money_daily WHERE ledger = $1 AND generation = (SELECT generation FROM \
+     cursors WHERE ledger = $1 AND projection = 'money' AND state IN (1, 3)) AND day >= $2 AND day < $3 GROUP BY 1, dims, \
+     measure, currency), g AS (SELECT s.day AS day, CASE WHEN CAST($5 AS BIGINT) = 1 THEN d.campaign ELSE '' END AS \
+     campaign, CASE WHEN CAST($6 AS BIGINT) = 1 THEN d.channel ELSE '' END AS channel, CASE WHEN CAST($7 AS BIGINT) \
+     = 1 THEN d.source ELSE '' END AS source, CASE WHEN CAST($8 AS BIGINT) = 1 THEN d.seller ELSE '' END AS seller, \
+     s.measure AS measure, s.currency AS currency, s.value AS value FROM s JOIN money_dims d ON d.ledger = $1 AND \
+     d.generation = (SELECT generation FROM cursors WHERE ledger = $1 AND projection = 'money' AND state IN (1, 3)) AND \
+     d.id = s.dims WHERE (CAST($9 AS TEXT) IS NULL OR d.campaign = $9) AND (CAST($10 AS TEXT) IS NULL OR d.channel = \
+     $10) AND (CAST($11 AS TEXT) IS NULL OR d.source = $11) AND (CAST($12 AS TEXT) IS NULL OR d.seller = $12)) \
+     SELECT day, campaign, channel, source, seller, measure, currency, CAST(SUM(value) AS BIGINT) FROM g GROUP BY \
+     day, campaign, channel, source, seller, measure, currency ORDER BY day, measure";
+/// The same from the lines, as of $13 (occurred) and as known at $14 (recorded).
+pub(super) const MONEY_EXACT: &str = "WITH s AS (SELECT CASE WHEN CAST($4 AS BIGINT) = 1 THEN day ELSE 0 END AS day, dims, CASE WHEN account >= 1000 \
+     THEN account WHEN account >= 300 THEN 2 ELSE 1 END AS measure, currency, CAST(SUM(CASE WHEN account < 300 THEN \
+     -amount ELSE amount END) AS BIGINT) AS value FROM money_lines WHERE ledger = $1 AND generation = (SELECT \
+     generation FROM cursors WHERE ledger = $1 AND projection = 'money' AND state IN (1, 3)) AND day >= $2 AND day < $3 \
+     AND occurred <= $13 AND recorded <= $14 AND account >= 100 GROUP BY 1, dims, 3, currency), g AS (SELECT s.day \
+     AS day, CASE WHEN CAST($5 AS BIGINT) = 1 THEN d.campaign ELSE '' END AS campaign, CASE WHEN CAST($6 AS BIGINT) \
+     = 1 THEN d.channel ELSE '' END AS channel, CASE WHEN CAST($7 AS BIGINT) = 1 THEN d.source ELSE '' END AS \
+     source, CASE WHEN CAST($8 AS BIGINT) = 1 THEN d.seller ELSE '' END AS seller, s.measure AS measure, s.currency \
+     AS currency, s.value AS value FROM s JOIN money_dims d ON d.ledger = $1 AND d.generation = (SELECT generation \
+     FROM cursors WHERE ledger = $1 AND projection = 'money' AND state IN (1, 3)) AND d.id = s.dims WHERE (CAST($9 AS \
+     TEXT) IS NULL OR d.campaign = $9) AND (CAST($10 AS TEXT) IS NULL OR d.channel = $10) AND (CAST($11 AS TEXT) IS \
+     NULL OR d.source = $11) AND (CAST($12 AS TEXT) IS NULL OR d.seller = $12)) SELECT day, campaign, channel, \
+     source, seller, measure, currency, CAST(SUM(value) AS BIGINT) FROM g GROUP BY day, campaign, channel, source, \
+     seller, measure, currency ORDER BY day, measure";
+pub(super) const MONEY_BALANCES: &str = "SELECT l.account, l.currency, CAST(SUM(l.amount) AS BIGINT) FROM money_lines l WHERE l.ledger = $1 AND \
+     l.generation = (SELECT generation FROM cursors WHERE ledger = $1 AND projection = 'money' AND state IN (1, 3)) AND \
+     l.account < 1000 AND l.occurred <= $2 AND l.recorded <= $3 GROUP BY l.account, l.currency ORDER BY l.account, \
+     l.currency";
+pub(super) const MONEY_LINES_OF: &str = "SELECT position, line, account, kind, amount, dims, day, occurred, currency, record, origin, recorded FROM \
+     money_lines WHERE ledger = $1 AND generation = (SELECT generation FROM cursors WHERE ledger = $1 AND projection \
+     = 'money' AND state IN (1, 3)) AND position >= $2 AND position < $3 ORDER BY position, line LIMIT $4";
+pub(super) const HEALTH_DAYS: &str = "SELECT day, event_type, events, absent FROM health_daily WHERE ledger = $1 AND generation = (SELECT generation \
+     FROM cursors WHERE ledger = $1 AND projection = 'health' AND state IN (1, 3)) AND day >= $2 AND day < $3 ORDER BY \
+     day, event_type";
+pub(super) const HEALTH_LAST: &str = "SELECT scope, name, position, recorded, events FROM health_last WHERE ledger = $1 AND generation = (SELECT \
+     generation FROM cursors WHERE ledger = $1 AND projection = 'health' AND state IN (1, 3)) ORDER BY scope, name";
+pub(super) const ITEMS_COUNT: &str = "SELECT state, COUNT(*), CAST(MIN(recorded) AS BIGINT) FROM quarantine_items WHERE ledger = $1 AND generation = \
+     (SELECT generation FROM cursors WHERE ledger = $1 AND projection = 'quarantine' AND state IN (1, 3)) GROUP BY state \
+     ORDER BY state";
+pub(super) const ITEMS_OPEN: &str = "SELECT position, bytes, problems, recorded, state, closed_position, closed_recorded, result, event, reason, \
+     via, code, outcome, pair FROM quarantine_items WHERE ledger = $1 AND generation = (SELECT generation FROM cursors \
+     WHERE ledger = $1 AND projection = 'quarantine' AND state IN (1, 3)) AND state = 1 AND position > $2 ORDER BY \
+     position LIMIT $3";
+pub(super) const ITEMS_ALL: &str = "SELECT position, bytes, problems, recorded, state, closed_position, closed_recorded, result, event, reason, \
+     via, code, outcome, pair FROM quarantine_items WHERE ledger = $1 AND generation = (SELECT generation FROM cursors \
+     WHERE ledger = $1 AND projection = 'quarantine' AND state IN (1, 3)) AND position > $2 ORDER BY position LIMIT $3";
+pub(super) const ITEM_AT: &str = "SELECT position, bytes, problems, recorded, state, closed_position, closed_recorded, result, event, reason, \
+     via, code, outcome, pair FROM quarantine_items WHERE ledger = $1 AND generation = (SELECT generation FROM cursors \
+     WHERE ledger = $1 AND projection = 'quarantine' AND state IN (1, 3)) AND position = $2";
+
+/// Statements that both engines run as they stand.
+#[cfg(test)]
+pub(in crate::store) const SHARED: &[&str] = &[
+    CURSORS_READ,
+    CURSOR_CREATE,
+    CURSORS_MOVE,
+    CURSOR_RETIRE,
+    CURSOR_PROMOTE,
+    CURSOR_FREEZE,
+    CURSOR_ABANDON,
+    CURSOR_DELETE,
+    PARKED_COUNT,
+    PARKED_FROM,
+    DELETE_CONSENT_ACTS,
+    DELETE_MONEY_DIMS,
+    DELETE_MONEY_LINES,
+    DELETE_MONEY_RECORDS,
+    DELETE_MONEY_UNDONE,
+    DELETE_MONEY_DAILY,
+    DELETE_HEALTH_DAILY,
+    DELETE_HEALTH_LAST,
+    DELETE_QUARANTINE_ITEMS,
+    DELETE_PARKED,
+    CONSENT_OF,
+    CONSENT_ACTIVITY,
+    MONEY_DAILY,
+    MONEY_EXACT,
+    MONEY_BALANCES,
+    MONEY_LINES_OF,
+    HEALTH_DAYS,
+    HEALTH_LAST,
+    ITEMS_COUNT,
+    ITEMS_OPEN,
+    ITEMS_ALL,
+    ITEM_AT,
+];
+
+/// How a generation's rows of each projection are deleted: `$3` rows at a time.
+pub(super) const DELETES: &[(&str, &[&str])] = &[
+    ("consent", &[DELETE_CONSENT_ACTS]),
+    ("money", &[DELETE_MONEY_LINES, DELETE_MONEY_RECORDS, DELETE_MONEY_UNDONE, DELETE_MONEY_DAILY, DELETE_MONEY_DIMS]),
+    ("health", &[DELETE_HEALTH_DAILY, DELETE_HEALTH_LAST]),
+    ("quarantine", &[DELETE_QUARANTINE_ITEMS]),
+];
+
+/// Bulk statements for SQLite: `$1` ledger, `$2` number of rows, `$3` their heads, `$4` generation, `$5` the body.
+pub(super) mod sqlite {
+    pub(in crate::store::views) const PARKED_INSERT: &str = "WITH RECURSIVE r(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM r WHERE i + 1 < $2) INSERT INTO parked \
+         (ledger, generation, position, projection, reason) SELECT $1, CAST(substr($3, i * 120 + 1, 20) AS INTEGER), \
+         CAST(substr($3, i * 120 + 21, 20) AS INTEGER), CAST(substr($5, CAST(substr($3, i * 120 + 41, 20) AS \
+         INTEGER), CAST(substr($3, i * 120 + 61, 20) AS INTEGER)) AS TEXT), CAST(substr($5, CAST(substr($3, i * 120 \
+         + 81, 20) AS INTEGER), CAST(substr($3, i * 120 + 101, 20) AS INTEGER)) AS TEXT) FROM r WHERE true ON \
+         CONFLICT (ledger, generation, projection, position) DO NOTHING";
+    pub(in crate::store::views) const CONSENT_INSERT: &str = "WITH RECURSIVE r(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM r WHERE i + 1 < $2) INSERT INTO consent_acts \
+         (ledger, generation, position, line, act, channels, purposes, technologies, flags, effective, occurred, \
+         recorded, valid_from, valid_until, target, seller, kind, method, subject, record) SELECT $1, $4, \
+         CAST(substr($3, i * 460 + 1, 20) AS INTEGER), CAST(substr($3, i * 460 + 21, 20) AS INTEGER), \
+         CAST(substr($3, i * 460 + 41, 20) AS INTEGER), CAST(substr($3, i * 460 + 61, 20) AS INTEGER), \
+         CAST(substr($3, i * 460 + 81, 20) AS INTEGER), CAST(substr($3, i * 460 + 101, 20) AS INTEGER), \
+         CAST(substr($3, i * 460 + 121, 20) AS INTEGER), CAST(substr($3, i * 460 + 141, 20) AS INTEGER), \
+         CAST(substr($3, i * 460 + 161, 20) AS INTEGER), CAST(substr($3, i * 460 + 181, 20) AS INTEGER), \
+         CAST(substr($3, i * 460 + 201, 20) AS INTEGER), CAST(substr($3, i * 460 + 221, 20) AS INTEGER), \
+         CAST(substr($3, i * 460 + 241, 20) AS INTEGER), CAST(substr($5, CAST(substr($3, i * 460 + 261, 20) AS \
+         INTEGER), CAST(substr($3, i * 460 + 281, 20) AS INTEGER)) AS TEXT), CAST(substr($5, CAST(substr($3, i * 460 \
+         + 301, 20) AS INTEGER), CAST(substr($3, i * 460 + 321, 20) AS INTEGER)) AS TEXT), CAST(substr($5, \
+         CAST(substr($3, i * 460 + 341, 20) AS INTEGER), CAST(substr($3, i * 460 + 361, 20) AS INTEGER)) AS TEXT), \
+         substr($5, CAST(substr($3, i * 460 + 381, 20) AS INTEGER), CAST(substr($3, i * 460 + 401, 20) AS INTEGER)), \
+         substr($5, CAST(substr($3, i * 460 + 421, 20) AS INTEGER), CAST(substr($3, i * 460 + 441, 20) AS INTEGER)) \
+         FROM r";
+    pub(in crate::store::views) const DIMS_INSERT: &str = "WITH RECURSIVE r(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM r WHERE i + 1 < $2) INSERT INTO money_dims \
+         (ledger, generation, id, campaign, channel, source, seller, vendor) SELECT $1, $4, CAST(substr($3, i * 220 \
+         + 1, 20) AS INTEGER), CAST(substr($5, CAST(substr($3, i * 220 + 21, 20) AS INTEGER), CAST(substr($3, i * \
+         220 + 41, 20) AS INTEGER)) AS TEXT), CAST(substr($5, CAST(substr($3, i * 220 + 61, 20) AS INTEGER), \
+         CAST(substr($3, i * 220 + 81, 20) AS INTEGER)) AS TEXT), CAST(substr($5, CAST(substr($3, i * 220 + 101, 20) \
+         AS INTEGER), CAST(substr($3, i * 220 + 121, 20) AS INTEGER)) AS TEXT), CAST(substr($5, CAST(substr($3, i * \
+         220 + 141, 20) AS INTEGER), CAST(substr($3, i * 220 + 161, 20) AS INTEGER)) AS TEXT), CAST(substr($5, \
+         CAST(substr($3, i * 220 + 181, 20) AS INTEGER), CAST(substr($3, i * 220 + 201, 20) AS INTEGER)) AS TEXT) \
+         FROM r WHERE true ON CONFLICT (ledger, generation, id) DO NOTHING";
+    pub(in crate::store::views) const LINES_INSERT: &str = "WITH RECURSIVE r(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM r WHERE i + 1 < $2) INSERT INTO money_lines \
+         (ledger, generation, position, line, origin, account, kind, amount, dims, day, occurred, recorded, \
+         currency, record) SELECT $1, $4, CAST(substr($3, i * 280 + 1, 20) AS INTEGER), CAST(substr($3, i * 280 + \
+         21, 20) AS INTEGER), CAST(substr($3, i * 280 + 41, 20) AS INTEGER), CAST(substr($3, i * 280 + 61, 20) AS \
+         INTEGER), CAST(substr($3, i * 280 + 81, 20) AS INTEGER), CAST(substr($3, i * 280 + 101, 20) AS INTEGER), \
+         CAST(substr($3, i * 280 + 121, 20) AS INTEGER), CAST(substr($3, i * 280 + 141, 20) AS INTEGER), \
+         CAST(substr($3, i * 280 + 161, 20) AS INTEGER), CAST(substr($3, i * 280 + 181, 20) AS INTEGER), \
+         CAST(substr($5, CAST(substr($3, i * 280 + 201, 20) AS INTEGER), CAST(substr($3, i * 280 + 221, 20) AS \
+         INTEGER)) AS TEXT), substr($5, CAST(substr($3, i * 280 + 241, 20) AS INTEGER), CAST(substr($3, i * 280 + \
+         261, 20) AS INTEGER)) FROM r";
+    pub(in crate::store::views) const RECORDS_INSERT: &str = "WITH RECURSIVE r(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM r WHERE i + 1 < $2) INSERT INTO money_records \
+         (ledger, generation, position, dims, estimate, record) SELECT $1, $4, CAST(substr($3, i * 100 + 1, 20) AS \
+         INTEGER), CAST(substr($3, i * 100 + 21, 20) AS INTEGER), CAST(substr($3, i * 100 + 41, 20) AS INTEGER), \
+         substr($5, CAST(substr($3, i * 100 + 61, 20) AS INTEGER), CAST(substr($3, i * 100 + 81, 20) AS INTEGER)) \
+         FROM r";
+    pub(in crate::store::views) const UNDONE_INSERT: &str = "WITH RECURSIVE r(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM r WHERE i + 1 < $2) INSERT INTO money_undone \
+         (ledger, generation, position, root, live) SELECT $1, $4, CAST(substr($3, i * 60 + 1, 20) AS INTEGER), \
+         CAST(substr($3, i * 60 + 21, 20) AS INTEGER), CAST(substr($3, i * 60 + 41, 20) AS INTEGER) FROM r";
+    pub(in crate::store::views) const DAILY_INSERT: &str = "WITH RECURSIVE r(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM r WHERE i + 1 < $2) INSERT INTO money_daily \
+         (ledger, generation, day, dims, measure, value, currency) SELECT $1, $4, CAST(substr($3, i * 120 + 1, 20) \
+         AS INTEGER), CAST(substr($3, i * 120 + 21, 20) AS INTEGER), CAST(substr($3, i * 120 + 41, 20) AS INTEGER), \
+         CAST(substr($3, i * 120 + 61, 20) AS INTEGER), CAST(substr($5, CAST(substr($3, i * 120 + 81, 20) AS \
+         INTEGER), CAST(substr($3, i * 120 + 101, 20) AS INTEGER)) AS TEXT) FROM r WHERE true ON CONFLICT (ledger, \
+         generation, day, dims, measure, currency) DO UPDATE SET value = money_daily.value + excluded.value";
+    pub(in crate::store::views) const HEALTH_DAILY_INSERT: &str = "WITH RECURSIVE r(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM r WHERE i + 1 < $2) INSERT INTO health_daily \
+         (ledger, generation, day, events, absent, event_type) SELECT $1, $4, CAST(substr($3, i * 100 + 1, 20) AS \
+         INTEGER), CAST(substr($3, i * 100 + 21, 20) AS INTEGER), CAST(substr($3, i * 100 + 41, 20) AS INTEGER), \
+         CAST(substr($5, CAST(substr($3, i * 100 + 61, 20) AS INTEGER), CAST(substr($3, i * 100 + 81, 20) AS \
+         INTEGER)) AS TEXT) FROM r WHERE true ON CONFLICT (ledger, generation, day, event_type) DO UPDATE SET events \
+         = health_daily.events + excluded.events, absent = health_daily.absent + excluded.absent";
+    pub(in crate::store::views) const HEALTH_LAST_INSERT: &str = "WITH RECURSIVE r(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM r WHERE i + 1 < $2) INSERT INTO health_last \
+         (ledger, generation, scope, position, recorded, events, name) SELECT $1, $4, CAST(substr($3, i * 120 + 1, \
+         20) AS INTEGER), CAST(substr($3, i * 120 + 21, 20) AS INTEGER), CAST(substr($3, i * 120 + 41, 20) AS \
+         INTEGER), CAST(substr($3, i * 120 + 61, 20) AS INTEGER), CAST(substr($5, CAST(substr($3, i * 120 + 81, 20) \
+         AS INTEGER), CAST(substr($3, i * 120 + 101, 20) AS INTEGER)) AS TEXT) FROM r WHERE true ON CONFLICT \
+         (ledger, generation, scope, name) DO UPDATE SET position = excluded.position, recorded = excluded.recorded, \
+         events = health_last.events + excluded.events";
+    pub(in crate::store::views) const ITEMS_INSERT: &str = "WITH RECURSIVE r(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM r WHERE i + 1 < $2) INSERT INTO \
+         quarantine_items (ledger, generation, position, bytes, problems, recorded, state, closed_position, \
+         closed_recorded, result, reason, via, code, outcome, event, pair) SELECT $1, $4, CAST(substr($3, i * 400 + \
+         1, 20) AS INTEGER), CAST(substr($3, i * 400 + 21, 20) AS INTEGER), CAST(substr($3, i * 400 + 41, 20) AS \
+         INTEGER), CAST(substr($3, i * 400 + 61, 20) AS INTEGER), CAST(substr($3, i * 400 + 81, 20) AS INTEGER), \
+         CAST(substr($3, i * 400 + 101, 20) AS INTEGER), CAST(substr($3, i * 400 + 121, 20) AS INTEGER), \
+         CAST(substr($3, i * 400 + 141, 20) AS INTEGER), CAST(substr($5, CAST(substr($3, i * 400 + 161, 20) AS \
+         INTEGER), CAST(substr($3, i * 400 + 181, 20) AS INTEGER)) AS TEXT), CAST(substr($5, CAST(substr($3, i * 400 \
+         + 201, 20) AS INTEGER), CAST(substr($3, i * 400 + 221, 20) AS INTEGER)) AS TEXT), CAST(substr($5, \
+         CAST(substr($3, i * 400 + 241, 20) AS INTEGER), CAST(substr($3, i * 400 + 261, 20) AS INTEGER)) AS TEXT), \
+         CAST(substr($5, CAST(substr($3, i * 400 + 281, 20) AS INTEGER), CAST(substr($3, i * 400 + 301, 20) AS \
+         INTEGER)) AS TEXT), substr($5, CAST(substr($3, i * 400 + 321, 20) AS INTEGER), CAST(substr($3, i * 400 + \
+         341, 20) AS INTEGER)), substr($5, CAST(substr($3, i * 400 + 361, 20) AS INTEGER), CAST(substr($3, i * 400 + \
+         381, 20) AS INTEGER)) FROM r";
+    pub(in crate::store::views) const ITEMS_UPDATE: &str = "WITH RECURSIVE r(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM r WHERE i + 1 < $2) UPDATE quarantine_items \
+         SET state = u.state, closed_position = u.position, closed_recorded = u.recorded, result = u.result, outcome \
+         = u.outcome FROM (SELECT CAST(substr($3, i * 140 + 1, 20) AS INTEGER) AS item, CAST(substr($3, i * 140 + \
+         21, 20) AS INTEGER) AS state, CAST(substr($3, i * 140 + 41, 20) AS INTEGER) AS position, CAST(substr($3, i \
+         * 140 + 61, 20) AS INTEGER) AS recorded, CAST(substr($3, i * 140 + 81, 20) AS INTEGER) AS result, \
+         CAST(substr($5, CAST(substr($3, i * 140 + 101, 20) AS INTEGER), CAST(substr($3, i * 140 + 121, 20) AS \
+         INTEGER)) AS TEXT) AS outcome FROM r) AS u WHERE quarantine_items.ledger = $1 AND quarantine_items.position \
+         = u.item AND quarantine_items.generation = $4";
+    pub(in crate::store::views) const RECORDS_AT: &str = "WITH RECURSIVE r(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM r WHERE i + 1 < $2) SELECT m.record, \
+         m.position, m.estimate, d.id, d.campaign, d.channel, d.source, d.seller, d.vendor FROM r CROSS JOIN \
+         money_records m JOIN money_dims d ON d.ledger = m.ledger AND d.generation = m.generation AND d.id = m.dims \
+         WHERE m.ledger = $1 AND m.generation = $4 AND m.record = substr($3, r.i * 16 + 1, 16)";
+    pub(in crate::store::views) const UNDONE_AT: &str = "WITH RECURSIVE r(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM r WHERE i + 1 < $2) SELECT m.position, m.root, \
+         m.live FROM r CROSS JOIN money_undone m WHERE m.ledger = $1 AND m.generation = $4 AND m.position = \
+         CAST(substr($3, r.i * 20 + 1, 20) AS INTEGER)";
+    pub(in crate::store::views) const UNDONE_OF: &str = "WITH RECURSIVE r(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM r WHERE i + 1 < $2) SELECT m.position, m.root, \
+         m.live FROM r CROSS JOIN money_undone m WHERE m.ledger = $1 AND m.generation = $4 AND m.root = \
+         CAST(substr($3, r.i * 20 + 1, 20) AS INTEGER)";
+    pub(in crate::store::views) const LINES_AT: &str = "WITH RECURSIVE r(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM r WHERE i + 1 < $2) SELECT m.position, m.line, \
+         m.account, m.kind, m.amount, m.dims, m.day, m.occurred, m.currency, m.record FROM r CROSS JOIN money_lines \
+         m WHERE m.ledger = $1 AND m.generation = $4 AND m.position = CAST(substr($3, r.i * 20 + 1, 20) AS INTEGER) \
+         AND m.origin = m.position";
+
+    #[cfg(test)]
+    pub(in crate::store) const ALL: &[&str] = &[
+        PARKED_INSERT,
+        CONSENT_INSERT,
+        DIMS_INSERT,
+        LINES_INSERT,
+        RECORDS_INSERT,
+        UNDONE_INSERT,
+        DAILY_INSERT,
+        HEALTH_DAILY_INSERT,
+        HEALTH_LAST_INSERT,
+        ITEMS_INSERT,
+        ITEMS_UPDATE,
+        RECORDS_AT,
+        UNDONE_AT,
+        UNDONE_OF,
+        LINES_AT,
+    ];
+}
+
+/// Bulk statements for Postgres: `$1` ledger, `$2` generation, then one array a column.
+pub(super) mod postgres {
+    pub(in crate::store::views) const PARKED_INSERT: &str = "INSERT INTO parked (ledger, generation, position, projection, reason) SELECT $1::bytea, * FROM \
+         UNNEST($2::bigint[], $3::bigint[], $4::text[], $5::text[]) AS r WHERE true ON CONFLICT (ledger, generation, \
+         projection, position) DO NOTHING";
+    pub(in crate::store::views) const CONSENT_INSERT: &str = "INSERT INTO consent_acts (ledger, generation, position, line, act, channels, purposes, technologies, flags, \
+         effective, occurred, recorded, valid_from, valid_until, target, seller, kind, method, subject, record) \
+         SELECT $1::bytea, $2::bigint, * FROM UNNEST($3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], \
+         $7::bigint[], $8::bigint[], $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[], $13::bigint[], \
+         $14::bigint[], $15::bigint[], $16::text[], $17::text[], $18::text[], $19::bytea[], $20::bytea[])";
+    pub(in crate::store::views) const DIMS_INSERT: &str = "INSERT INTO money_dims (ledger, generation, id, campaign, channel, source, seller, vendor) SELECT \
+         $1::bytea, $2::bigint, * FROM UNNEST($3::bigint[], $4::text[], $5::text[], $6::text[], $7::text[], \
+         $8::text[]) AS r WHERE true ON CONFLICT (ledger, generation, id) DO NOTHING";
+    pub(in crate::store::views) const LINES_INSERT: &str = "INSERT INTO money_lines (ledger, generation, position, line, origin, account, kind, amount, dims, day, \
+         occurred, recorded, currency, record) SELECT $1::bytea, $2::bigint, * FROM UNNEST($3::bigint[], \
+         $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[], $9::bigint[], $10::bigint[], \
+         $11::bigint[], $12::bigint[], $13::text[], $14::bytea[])";
+    pub(in crate::store::views) const RECORDS_INSERT: &str = "INSERT INTO money_records (ledger, generation, position, dims, estimate, record) SELECT $1::bytea, \
+         $2::bigint, * FROM UNNEST($3::bigint[], $4::bigint[], $5::bigint[], $6::bytea[])";
+    pub(in crate::store::views) const UNDONE_INSERT: &str = "INSERT INTO money_undone (ledger, generation, position, root, live) SELECT $1::bytea, $2::bigint, * FROM \
+         UNNEST($3::bigint[], $4::bigint[], $5::bigint[])";
+    pub(in crate::store::views) const DAILY_INSERT: &str = "INSERT INTO money_daily (ledger, generation, day, dims, measure, value, currency) SELECT $1::bytea, \
+         $2::bigint, * FROM UNNEST($3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::text[]) AS r WHERE \
+         true ON CONFLICT (ledger, generation, day, dims, measure, currency) DO UPDATE SET value = money_daily.value \
+         + excluded.value";
+    pub(in crate::store::views) const HEALTH_DAILY_INSERT: &str = "INSERT INTO health_daily (ledger, generation, day, events, absent, event_type) SELECT $1::bytea, \
+         $2::bigint, * FROM UNNEST($3::bigint[], $4::bigint[], $5::bigint[], $6::text[]) AS r WHERE true ON CONFLICT \
+         (ledger, generation, day, event_type) DO UPDATE SET events = health_daily.events + excluded.events, absent \
+         = health_daily.absent + excluded.absent";
+    pub(in crate::store::views) const HEALTH_LAST_INSERT: &str = "INSERT INTO health_last (ledger, generation, scope, position, recorded, events, name) SELECT $1::bytea, \
+         $2::bigint, * FROM UNNEST($3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::text[]) AS r WHERE \
+         true ON CONFLICT (ledger, generation, scope, name) DO UPDATE SET position = excluded.position, recorded = \
+         excluded.recorded, events = health_last.events + excluded.events";
+    pub(in crate::store::views) const ITEMS_INSERT: &str = "INSERT INTO quarantine_items (ledger, generation, position, bytes, problems, recorded, state, \
+         closed_position, closed_recorded, result, reason, via, code, outcome, event, pair) SELECT $1::bytea, \
+         $2::bigint, * FROM UNNEST($3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[], \
+         $8::bigint[], $9::bigint[], $10::bigint[], $11::text[], $12::text[], $13::text[], $14::text[], \
+         $15::bytea[], $16::bytea[])";
+    pub(in crate::store::views) const ITEMS_UPDATE: &str = "UPDATE quarantine_items SET state = u.state, closed_position = u.position, closed_recorded = u.recorded, \
+         result = u.result, outcome = u.outcome FROM UNNEST($3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], \
+         $7::bigint[], $8::text[]) AS u(item, state, position, recorded, result, outcome) WHERE \
+         quarantine_items.ledger = $1 AND quarantine_items.position = u.item AND quarantine_items.generation = $2";
+    pub(in crate::store::views) const RECORDS_AT: &str = "SELECT m.record, m.position, m.estimate, d.id, d.campaign, d.channel, d.source, d.seller, d.vendor FROM \
+         money_records m JOIN money_dims d ON d.ledger = m.ledger AND d.generation = m.generation AND d.id = m.dims \
+         WHERE m.ledger = $1 AND m.generation = $2 AND m.record = ANY($3::bytea[])";
+    pub(in crate::store::views) const UNDONE_AT: &str = "SELECT m.position, m.root, m.live FROM money_undone m WHERE m.ledger = $1 AND m.generation = $2 AND \
+         m.position = ANY($3::bigint[])";
+    pub(in crate::store::views) const UNDONE_OF: &str = "SELECT m.position, m.root, m.live FROM money_undone m WHERE m.ledger = $1 AND m.generation = $2 AND m.root \
+         = ANY($3::bigint[])";
+    pub(in crate::store::views) const LINES_AT: &str = "SELECT m.position, m.line, m.account, m.kind, m.amount, m.dims, m.day, m.occurred, m.currency, m.record \
+         FROM money_lines m WHERE m.ledger = $1 AND m.generation = $2 AND m.position = ANY($3::bigint[]) AND \
+         m.origin = m.position";
+
+    #[cfg(test)]
+    pub(in crate::store) const ALL: &[&str] = &[
+        PARKED_INSERT,
+        CONSENT_INSERT,
+        DIMS_INSERT,
+        LINES_INSERT,
+        RECORDS_INSERT,
+        UNDONE_INSERT,
+        DAILY_INSERT,
+        HEALTH_DAILY_INSERT,
+        HEALTH_LAST_INSERT,
+        ITEMS_INSERT,
+        ITEMS_UPDATE,
+        RECORDS_AT,
+        UNDONE_AT,
+        UNDONE_OF,
+        LINES_AT,
+    ];
+}
+
+#[cfg(test)]
+mod tests {
+    use sqlx::{Executor, SqlSafeStr};
+
+    use super::*;
+    use crate::domain::ids::LedgerId;
+    use crate::store::db::Db;
+    use crate::store::{Location, Store};
+
+    #[tokio::test]
+    async fn every_statement_prepares_on_sqlite() {
+        let folder = tempfile::tempdir().unwrap();
+        let location = Location::Sqlite(folder.path().to_path_buf());
+        let store = Store::open(&location, LedgerId::from_bytes([1; 16])).await.unwrap();
+        let Db::Sqlite(pools) = &store.db else { panic!("asked for SQLite") };
+        for statement in SHARED.iter().chain(sqlite::ALL) {
+            if let Err(error) = pools.views_read.prepare((*statement).into_sql_str()).await {
+                panic!("{statement}: {error}");
+            }
+        }
+    }
+}
