@@ -7,6 +7,7 @@ mod chain_speed;
 mod chain_vectors;
 mod http;
 mod layers;
+mod ledger_verify;
 mod log_folder;
 mod pipeline;
 mod projections;
