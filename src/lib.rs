@@ -43,12 +43,15 @@
 pub mod app;
 pub mod blob;
 pub mod chain;
+pub mod cli;
 pub mod config;
 pub mod crypto;
 pub mod domain;
 pub mod exports;
+pub mod http;
 pub mod ingest;
 pub mod jobs;
+pub mod policy;
 pub mod projections;
 pub mod runtime;
 pub mod schema;

@@ -5,6 +5,7 @@ mod bundle;
 mod chain_go;
 mod chain_speed;
 mod chain_vectors;
+mod http;
 mod log_folder;
 mod pipeline;
 mod projections;

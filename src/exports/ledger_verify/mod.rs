@@ -27,6 +27,7 @@ use crate::runtime::Tasks;
 use crate::store::{Head, Store, StoreError};
 
 pub use keys::{PartKeys, VaultKeys};
+pub(in crate::exports) use seals::newest_seal;
 
 use missing::Missing;
 use range::{RangeFound, RangeReader};
