@@ -285,9 +285,16 @@ impl Draft {
         let position = entry.position;
         let wrong = |source| BundleError::Part { position, part: number, source };
         let missing = BundleError::Missing { position, part: number };
-        let mut record =
-            PartRecord { position, part: number, state: PartState::Public, secret: None, fields: None, covered_by: None };
-        let mut page = PagePart { kind: part.kind, class: part.class, state: PartState::Public, text: None, covered_by: None };
+        let mut record = PartRecord {
+            position,
+            part: number,
+            state: PartState::Public,
+            secret: None,
+            fields: None,
+            covered_by: None,
+        };
+        let mut page =
+            PagePart { kind: part.kind, class: part.class, state: PartState::Public, text: None, covered_by: None };
         let stored = given.stored.as_deref();
         if let Some(stored) = stored {
             check_digest(part, stored).map_err(wrong)?;

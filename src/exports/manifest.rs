@@ -347,8 +347,12 @@ mod tests {
             serde_json::from_slice(include_bytes!("../../schemas/export.created.v1.json")).unwrap();
         let mut named: Vec<_> = PROFILES.map(Profile::name).into();
         named.sort_unstable();
-        let mut allowed: Vec<_> =
-            schema["properties"]["profile"]["enum"].as_array().unwrap().iter().filter_map(|name| name.as_str()).collect();
+        let mut allowed: Vec<_> = schema["properties"]["profile"]["enum"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter_map(|name| name.as_str())
+            .collect();
         allowed.sort_unstable();
         assert_eq!(named, allowed);
     }
@@ -359,9 +363,12 @@ mod tests {
         let bytes = to_bytes(&file).unwrap();
         assert_eq!(from_bytes::<TreeHead>(&bytes), Ok(file));
         let text = String::from_utf8(bytes).unwrap();
-        let (spaced, unknown, twice) = (text.replace(':', ": "), text.replace('7', "7,\"z\":1"), text.replace('7', "7,\"size\":7"));
+        let (spaced, unknown, twice) =
+            (text.replace(':', ": "), text.replace('7', "7,\"z\":1"), text.replace('7', "7,\"size\":7"));
         let list = format!("[7,\"{}\"]", Digest::ZERO);
-        for other in [spaced, unknown, twice, list, format!("{text}\n"), text.replace('7', "7e0"), text.replace('7', "07")] {
+        for other in
+            [spaced, unknown, twice, list, format!("{text}\n"), text.replace('7', "7e0"), text.replace('7', "07")]
+        {
             assert!(from_bytes::<TreeHead>(other.as_bytes()).is_err(), "{other}");
         }
     }

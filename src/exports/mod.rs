@@ -4,12 +4,13 @@
 //! any entry left out and any wrong plaintext is found. The format is `ops/format-bundle.md`. Must never disclose more than
 //! asked: a bundle holds secrets of single parts, never a data key.
 //!
-//! Reading order: [`container`], [`manifest`], [`parts`], [`log_keys`], [`covers`], [`bundle`] (with [`statements`] and [`page`]), [`verify`];
-//! then [`ledger_verify`] and [`subject`]. [`report`] is what both verifications answer.
+//! Reading order: [`container`], [`manifest`], [`parts`], [`log_keys`], [`covers`], [`bundle`] (with [`statements`] and
+//! [`page`]), [`verify`]; then [`ledger_verify`] and [`subject`]. [`report`] is what both verifications answer.
 
 pub mod bundle;
 pub mod container;
 pub mod covers;
+mod gather;
 pub mod ledger_verify;
 pub mod log_keys;
 pub mod manifest;

@@ -70,7 +70,10 @@ pub fn page(manifest: &Manifest, completeness: &Completeness, entries: &[PageEnt
          base-uri 'none'; form-action 'none'\">"
     ));
     out.push_str("<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\"><meta name=\"referrer\" content=\"no-referrer\">");
-    out.push_str(&format!("<title>Evidence bundle {}</title><style>{STYLE}</style></head><body>\n", escape(&manifest.origin)));
+    out.push_str(&format!(
+        "<title>Evidence bundle {}</title><style>{STYLE}</style></head><body>\n",
+        escape(&manifest.origin)
+    ));
     head(&mut out, manifest, completeness);
     list(&mut out, "What verification shows", &manifest.proves);
     list(&mut out, "What it does not show", &manifest.does_not_prove);
@@ -84,8 +87,10 @@ pub fn page(manifest: &Manifest, completeness: &Completeness, entries: &[PageEnt
 }
 
 fn head(out: &mut String, manifest: &Manifest, completeness: &Completeness) {
-    out.push_str("<h1>Evidence bundle</h1>\n<p class=\"note\">A rendering for reading. The evidence is in the other files; \
-                  README.txt says how to verify them.</p>\n<dl>\n");
+    out.push_str(
+        "<h1>Evidence bundle</h1>\n<p class=\"note\">A rendering for reading. The evidence is in the other files; \
+                  README.txt says how to verify them.</p>\n<dl>\n",
+    );
     let subjects: Vec<_> = manifest.subjects.iter().map(ToString::to_string).collect();
     let seal = &completeness.seal;
     for (name, value) in [
@@ -138,7 +143,9 @@ fn part(out: &mut String, part: &PagePart) {
             let by = by.map_or_else(String::new, |by| format!(", see position {by}"));
             out.push_str(&format!("<p class=\"gone\">{label}: its key was destroyed{by}</p>\n"));
         }
-        (PartState::Withheld, ..) => out.push_str(&format!("<p class=\"note\">{label}: not opened in this bundle</p>\n")),
+        (PartState::Withheld, ..) => {
+            out.push_str(&format!("<p class=\"note\">{label}: not opened in this bundle</p>\n"))
+        }
         (PartState::Fields, text, _) => {
             let text = escape(text.as_deref().unwrap_or_default());
             out.push_str(&format!("<p class=\"note\">{label}, single fields</p><pre>{text}</pre>\n"));
@@ -183,7 +190,10 @@ mod tests {
 
     #[test]
     fn no_value_becomes_markup_or_changes_direction() {
-        assert_eq!(escape("<script>alert('1')&\"\"</script>"), "&lt;script&gt;alert(&#39;1&#39;)&amp;&quot;&quot;&lt;/script&gt;");
+        assert_eq!(
+            escape("<script>alert('1')&\"\"</script>"),
+            "&lt;script&gt;alert(&#39;1&#39;)&amp;&quot;&quot;&lt;/script&gt;"
+        );
         assert_eq!(escape("a\u{202e}b\u{0}c\nd"), "a[U+202E]b[U+0000]c\nd");
     }
 

@@ -112,7 +112,10 @@ mod tests {
         let statements = Statements { proves: vec!["all".to_owned()], does_not_prove: Vec::new() };
         let report = findings.report(9, None, 0, statements);
         assert!(!report.ok && report.proves.is_empty());
-        assert_eq!(report.problems.iter().map(|problem| problem.position).collect::<Vec<_>>(), [Some(3), Some(7), None]);
+        assert_eq!(
+            report.problems.iter().map(|problem| problem.position).collect::<Vec<_>>(),
+            [Some(3), Some(7), None]
+        );
     }
 
     #[test]

@@ -75,7 +75,9 @@ impl Facts<'_> {
             said.push(format!("the single fields shown of {fields} parts were in what was sealed"));
         }
         if *erased > 0 {
-            said.push(format!("{erased} parts have no key any more: a later entry of the log says that it was destroyed"));
+            said.push(format!(
+                "{erased} parts have no key any more: a later entry of the log says that it was destroyed"
+            ));
         }
         said
     }
@@ -101,7 +103,9 @@ impl Facts<'_> {
             }
         }
         if !self.recorded {
-            said.push("that the map is the newest: the bundle was made from a copy that cannot record exports".to_owned());
+            said.push(
+                "that the map is the newest: the bundle was made from a copy that cannot record exports".to_owned(),
+            );
         }
         if self.scratch {
             said.push("any time: a scratch ledger takes its clock from whoever calls it".to_owned());

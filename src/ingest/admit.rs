@@ -581,6 +581,7 @@ impl Lane {
             dedupe,
             parts: Vec::new(),
             binds: Vec::new(),
+            bare_refs: Vec::new(),
             reply: Some(Answer::Recorded(slot.clone())),
         }))
     }
@@ -613,6 +614,11 @@ impl Lane {
             dedupe: self.ledger.secrets.dedupe.dedupe_own(&event),
             parts: Vec::new(),
             binds: resolution.bind.iter().map(|bound| bound.blind).collect(),
+            bare_refs: resolution
+                .bind
+                .iter()
+                .filter_map(|bound| self.ledger.bare_reference(&bound.identifier))
+                .collect(),
             reply: None,
         }))
     }
@@ -638,6 +644,7 @@ impl Lane {
             dedupe: self.ledger.secrets.dedupe.dedupe_own(&event),
             parts: Vec::new(),
             binds: Vec::new(),
+            bare_refs: Vec::new(),
             reply: None,
         }))
     }
@@ -679,6 +686,7 @@ impl Lane {
             dedupe,
             parts: Vec::new(),
             binds: Vec::new(),
+            bare_refs: Vec::new(),
             reply: Some(Answer::Quarantined(slot, rejected.code, rejected.problems)),
         });
         batch.wanted.new_owners.insert(*event.as_bytes());

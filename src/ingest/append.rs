@@ -277,6 +277,11 @@ impl Appender {
                     }
                 }
             }
+            for event in &events {
+                for (bare, subject) in event.sealed.bare_refs.iter().zip(event.receipt.subject.iter().cycle()) {
+                    index.bind_bare(*bare, *subject.as_bytes());
+                }
+            }
             ledger.tree_write().absorb(growth);
         }
         ledger.head_set(head);

@@ -99,6 +99,7 @@ async fn genesis(
             content: Content::Json(json!({ "data": data })),
         }],
         binds: Vec::new(),
+        bare_refs: Vec::new(),
         reply: None,
     };
     let sealed = seal(new.id, &mut random.fork(), admitted).map_err(|error: SealEventError| fail(error.to_string()))?;

@@ -35,6 +35,7 @@ pub(super) struct LinkedEvent {
 pub(super) struct SealedRest {
     pub dedupe: [u8; 32],
     pub binds: Vec<[u8; 16]>,
+    pub bare_refs: Vec<[u8; 16]>,
     pub business: Vec<u8>,
     pub reply: Option<super::seal::Answer>,
 }
@@ -98,6 +99,7 @@ pub(super) fn link<E: From<EntryError>>(
             sealed: SealedRest {
                 dedupe: event.dedupe,
                 binds: event.binds,
+                bare_refs: event.bare_refs,
                 business: event.business,
                 reply: event.reply,
             },

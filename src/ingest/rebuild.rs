@@ -10,7 +10,7 @@ use super::tree::TreeState;
 use crate::chain::decode::EntryRef;
 use crate::chain::leaf::leaf_hash;
 use crate::crypto::hash::Digest;
-use crate::domain::identifier::IdentifierKind;
+use crate::domain::identifier::{Identifier, IdentifierKind};
 use crate::domain::parts::PartKind;
 use crate::store::Head;
 
@@ -113,6 +113,7 @@ impl Ledger {
     async fn index_entry(&self, position: u64, bytes: &[u8]) -> Result<(), OpenError> {
         let entry = EntryRef::decode(bytes).map_err(|error| log(position, error))?;
         let mut blinds: Vec<[u8; 16]> = Vec::new();
+        let mut bare_refs: Vec<[u8; 16]> = Vec::new();
         let bound = entry.event_type == "identifier.bound";
         if bound || entry.event_type == "identifier.released" {
             // Gone with the person: then nothing is to be bound either.
@@ -120,8 +121,10 @@ impl Ledger {
             if let Some(personal) = opened.plaintext(PartKind::Personal) {
                 let part: BoundPart =
                     serde_json::from_slice(personal).map_err(|_| log(position, "values unreadable"))?;
-                let values = part.data.values.iter();
-                blinds.extend(values.map(|value| self.secrets.blind.blind_index(value.kind, &value.value)));
+                for BoundValue { kind, value } in part.data.values {
+                    blinds.push(self.secrets.blind.blind_index(kind, &value));
+                    bare_refs.extend(self.bare_reference(&Identifier { kind, value }));
+                }
             }
         }
         let mut index = self.index_write();
@@ -131,6 +134,9 @@ impl Ledger {
         if let Some(link) = &entry.subject {
             for blind in blinds {
                 tail.bind(blind, if bound { *link.subject.as_bytes() } else { [0; 16] });
+            }
+            for bare in bare_refs.into_iter().filter(|_| bound) {
+                index.bind_bare(bare, *link.subject.as_bytes());
             }
         }
         Ok(())

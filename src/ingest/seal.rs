@@ -56,6 +56,8 @@ pub(super) struct Admitted {
     pub parts: Vec<PlainPart>,
     /// Identifiers that this entry binds.
     pub binds: Vec<[u8; 16]>,
+    /// References among them by their text alone, so that a person can be found without naming the source.
+    pub bare_refs: Vec<[u8; 16]>,
     pub reply: Option<Answer>,
 }
 
@@ -78,6 +80,7 @@ pub(super) struct Sealed {
     /// Canonical JSON of the business or public part, for live projections.
     pub business: Vec<u8>,
     pub binds: Vec<[u8; 16]>,
+    pub bare_refs: Vec<[u8; 16]>,
     pub reply: Option<Answer>,
 }
 
@@ -180,6 +183,7 @@ pub(super) fn seal(ledger: LedgerId, random: &mut BatchRandom, admitted: Admitte
         payloads,
         business,
         binds: admitted.binds,
+        bare_refs: admitted.bare_refs,
         reply: admitted.reply,
     })
 }

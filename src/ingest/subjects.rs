@@ -14,9 +14,12 @@ use crate::chain::leaf::leaf_hash;
 use crate::chain::subjects::{SubjectHead, SubjectProof, SubjectsBuilder, SubjectsError, SubjectsRoot};
 use crate::chain::tree::{Frontier, HashReader, Node, TreeError, inclusion, inclusion_nodes};
 use crate::crypto::hash::Digest;
+use crate::domain::email::Email;
+use crate::domain::identifier::{Identifier, IdentifierKind};
 use crate::domain::ids::{PrincipalId, SubjectId};
+use crate::domain::phone::Phone;
 use crate::domain::time::Timestamp;
-use crate::store::index::{HeadsSnapshot, RunError};
+use crate::store::index::{AMBIGUOUS, HeadsSnapshot, RunError};
 
 /// Why the map cannot be sealed or asked.
 #[derive(Debug, thiserror::Error)]
@@ -36,6 +39,20 @@ pub enum SubjectsSealError {
     /// The computation was cut short.
     #[error("the computation was cut short")]
     Cut,
+}
+
+/// Why a person is not found.
+#[derive(Debug, thiserror::Error)]
+pub enum FindError {
+    /// Several people have this reference.
+    #[error("several sources use this reference for different people: name the source too")]
+    Ambiguous,
+    /// Nobody has it.
+    #[error("the ledger knows nobody by this id, reference, phone or e-mail")]
+    Unknown,
+    /// The index cannot be read.
+    #[error("index")]
+    Index(#[from] SubjectsSealError),
 }
 
 /// Everyone's last entry at one size of the log.
@@ -166,11 +183,48 @@ impl Ledger {
     ///
     /// # Errors
     /// [`SubjectsSealError::Run`] when the index cannot be read.
-    pub fn subject_of(
-        &self,
-        identifier: &crate::domain::identifier::Identifier,
-    ) -> Result<Option<SubjectId>, SubjectsSealError> {
+    pub fn subject_of(&self, identifier: &Identifier) -> Result<Option<SubjectId>, SubjectsSealError> {
         let blind = self.secrets.blind.blind_index(identifier.kind, &identifier.value);
         Ok(self.index_read().identifier(&blind)?.map(SubjectId::from_bytes))
+    }
+
+    /// Blind index of a reference by its text alone; `None` for other kinds.
+    pub(super) fn bare_reference(&self, identifier: &Identifier) -> Option<[u8; 16]> {
+        let (_, reference) = identifier.reference_parts()?;
+        Some(self.secrets.blind.blind_index(IdentifierKind::Ref, &format!("\u{1f}{reference}")))
+    }
+
+    /// Finds a person by what somebody types: our subject id, a client's reference (with its source where several sources
+    /// use it), a phone number or an e-mail address, in this order.
+    ///
+    /// # Errors
+    /// [`FindError::Ambiguous`] when a reference names several people; [`FindError::Unknown`] when nobody fits.
+    pub fn subject_find(&self, text: &str, source: Option<&str>) -> Result<SubjectId, FindError> {
+        let text = text.trim();
+        if let Ok(subject) = text.parse::<SubjectId>()
+            && self.subject_head(&subject)?.is_some()
+        {
+            return Ok(subject);
+        }
+        if let Some(source) = source {
+            let reference = Identifier::reference(source, text).map_err(|_| FindError::Unknown)?;
+            return self.subject_of(&reference)?.ok_or(FindError::Unknown);
+        }
+        let bare = self.secrets.blind.blind_index(IdentifierKind::Ref, &format!("\u{1f}{text}"));
+        match self.index_read().identifier(&bare).map_err(SubjectsSealError::from)? {
+            Some(AMBIGUOUS) => return Err(FindError::Ambiguous),
+            Some(subject) => return Ok(SubjectId::from_bytes(subject)),
+            None => {}
+        }
+        let phone = Phone::parse(text, Phone::DEFAULT_COUNTRY).ok();
+        let phone = phone.map(|phone| Identifier { kind: IdentifierKind::Phone, value: phone.into_string() });
+        let email = Email::parse(text).ok();
+        let email = email.map(|email| Identifier { kind: IdentifierKind::Email, value: email.into_string() });
+        for identifier in [phone, email].into_iter().flatten() {
+            if let Some(subject) = self.subject_of(&identifier)? {
+                return Ok(subject);
+            }
+        }
+        Err(FindError::Unknown)
     }
 }

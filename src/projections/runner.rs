@@ -26,6 +26,8 @@ const BATCH_FACTS: u64 = 4_096;
 const SMALL_BATCH_FACTS: u64 = 256;
 /// That moment.
 const LINGER: Duration = Duration::from_millis(5);
+/// How long the feed may be behind the head before the log is read instead.
+const FEED_WAIT: Duration = Duration::from_millis(50);
 /// How often a server that does not lead looks at the cursors, and one that does looks for a log that others moved.
 const LOOK_AGAIN: Duration = Duration::from_millis(250);
 /// After a failure, before the next try.
@@ -213,6 +215,8 @@ struct Session<'a> {
     feed: broadcast::Receiver<Arc<CommittedBatch>>,
     queue: VecDeque<Arc<CommittedBatch>>,
     queued: u64,
+    /// Whether the feed does not reach back to where the rows stand, so that the log is read.
+    behind: bool,
     ahead: Option<Ahead>,
     writing: Option<Writing>,
 }
@@ -223,8 +227,16 @@ impl Session<'_> {
         let feed = shared.ledger.subscribe();
         let tracks = Tracks::open(&shared.ledger.store()).await?;
         shared.publish(tracks.readable, shared.recorded.load(Ordering::Relaxed));
-        let mut session =
-            Session { shared, tracks, feed, queue: VecDeque::new(), queued: 0, ahead: None, writing: None };
+        let mut session = Session {
+            shared,
+            tracks,
+            feed,
+            queue: VecDeque::new(),
+            queued: 0,
+            behind: true,
+            ahead: None,
+            writing: None,
+        };
         let outcome = session.steps().await;
         // What was on its way is written or not by the time the next session reads the cursors.
         let written = session.written().await;
@@ -281,8 +293,16 @@ impl Session<'_> {
             self.queued = self.queued.saturating_sub(batch.facts.len() as u64);
             self.queue.pop_front();
         }
+        self.behind &= folder.is_empty();
+        if folder.is_empty() && !self.behind {
+            // The head moves a moment before the feed tells: reading the log now would open these entries twice.
+            match tokio::time::timeout(FEED_WAIT, self.feed.recv()).await {
+                Ok(Ok(batch)) => self.enqueue(batch),
+                Ok(Err(_)) | Err(_) => self.behind = true,
+            }
+            return Ok(true);
+        }
         if folder.is_empty() {
-            // Not in the feed: the runner has just started, fell behind, or another server appended.
             let end = self.queue.front().map_or(self.shared.ledger.size(), |batch| batch.first);
             for fact in &self.read(self.tracks.live_next, end).await? {
                 folder.take(fact);
@@ -381,8 +401,7 @@ impl Session<'_> {
         loop {
             match self.feed.try_recv() {
                 Ok(batch) => self.enqueue(batch),
-                // What was lost is read from the log.
-                Err(TryRecvError::Lagged(_)) => {}
+                Err(TryRecvError::Lagged(_)) => self.behind = true,
                 Err(TryRecvError::Empty | TryRecvError::Closed) => return,
             }
             if self.queued >= 4 * BATCH_FACTS {
@@ -393,6 +412,7 @@ impl Session<'_> {
 
     fn enqueue(&mut self, batch: Arc<CommittedBatch>) {
         // An empty batch was committed before anybody listened: its entries are in the log.
+        self.behind |= batch.facts.is_empty();
         if batch.first + batch.facts.len() as u64 > self.tracks.live_next && !batch.facts.is_empty() {
             self.queued += batch.facts.len() as u64;
             self.queue.push_back(batch);
@@ -404,7 +424,7 @@ impl Session<'_> {
         tokio::select! {
             received = self.feed.recv() => match received {
                 Ok(batch) => self.enqueue(batch),
-                Err(RecvError::Lagged(_)) => {}
+                Err(RecvError::Lagged(_)) => self.behind = true,
                 // The ledger is closing; the loop sees it.
                 Err(RecvError::Closed) => tokio::time::sleep(LOOK_AGAIN).await,
             },

@@ -75,7 +75,8 @@ impl Missing {
             let cover = if *items_only { all.max(items) } else { all };
             let (position, part) = if cover.is_some() { last } else { first };
             if cover.is_none_or(|cover| cover <= last.0) {
-                let what = format!("part {part}: missing or closed, and no later entry says that its key was destroyed");
+                let what =
+                    format!("part {part}: missing or closed, and no later entry says that its key was destroyed");
                 found.push((*position, what));
             }
         }

@@ -27,6 +27,7 @@ use crate::runtime::Tasks;
 use crate::store::{Head, Store, StoreError};
 
 pub use keys::{PartKeys, VaultKeys};
+pub(in crate::exports) use seals::newest_seal;
 
 use missing::Missing;
 use range::{RangeFound, RangeReader};
@@ -222,10 +223,16 @@ impl Run {
                 }
             };
             if checkpoint.size > chain.size {
-                let what = format!("{name}: signed for {} entries, and the log has fewer: it was rolled back", checkpoint.size);
+                let what = format!(
+                    "{name}: signed for {} entries, and the log has fewer: it was rolled back",
+                    checkpoint.size
+                );
                 self.findings.at(chain.size, what);
             } else if tree.root_at(checkpoint.size).await? != checkpoint.root {
-                let what = format!("{name}: the log has another root at {} entries: it was forked or rewritten", checkpoint.size);
+                let what = format!(
+                    "{name}: the log has another root at {} entries: it was forked or rewritten",
+                    checkpoint.size
+                );
                 self.findings.at(checkpoint.size.saturating_sub(1), what);
             } else {
                 self.agreed.push(name.clone());
@@ -244,20 +251,31 @@ impl Run {
         let mut proves = Vec::new();
         if let Some(chain) = chain {
             proves.push(format!("{} entries, each linked to the one before, in one tree", chain.size));
-            proves.push(format!("the histories of {} persons, each counted from 1 without a gap or a fork", chain.heads.len()));
+            proves.push(format!(
+                "the histories of {} persons, each counted from 1 without a gap or a fork",
+                chain.heads.len()
+            ));
         }
         for seal in &self.seals {
-            let map = format!("the subjects map sealed at position {} is that of the first {} entries", seal.position, seal.size);
+            let map = format!(
+                "the subjects map sealed at position {} is that of the first {} entries",
+                seal.position, seal.size
+            );
             proves.push(map);
         }
         if !options.entries_only {
             proves.push(format!("{} stored parts, each with the digest that its entry names", self.parts));
-            proves.push(format!("{} keys have parts missing, and later entries say that they were destroyed", self.missing.keys()));
+            proves.push(format!(
+                "{} keys have parts missing, and later entries say that they were destroyed",
+                self.missing.keys()
+            ));
         }
-        proves.extend(self.agreed.iter().map(|name| format!("{name} is a signed earlier or present state of this log")));
+        proves
+            .extend(self.agreed.iter().map(|name| format!("{name} is a signed earlier or present state of this log")));
         let mut does_not_prove = vec![
             "that phone numbers, addresses and references were bound to the right person".to_owned(),
-            "that what was recorded is true: captured forms, times and contents are as whoever posted them said".to_owned(),
+            "that what was recorded is true: captured forms, times and contents are as whoever posted them said"
+                .to_owned(),
         ];
         if !opens || options.entries_only {
             does_not_prove.push("what is in the sealed parts: they were not opened".to_owned());
@@ -270,7 +288,8 @@ impl Run {
         }
         if !options.checkpoints.iter().any(|checkpoint| checkpoint.from_outside) {
             does_not_prove.push(
-                "that the whole log was not written anew by whoever holds its keys: give a checkpoint kept elsewhere".to_owned(),
+                "that the whole log was not written anew by whoever holds its keys: give a checkpoint kept elsewhere"
+                    .to_owned(),
             );
         }
         Statements { proves, does_not_prove }

@@ -89,7 +89,8 @@ fn cut(_: tokio::task::JoinError) -> VerifyError {
 fn slots_of(entries: Rows) -> (Rows, Vec<DekSlot>) {
     let decoded = entries.iter().filter_map(|(_, bytes)| EntryRef::decode(bytes).ok());
     let sealed = |entry: EntryRef<'_>| {
-        let slots: Vec<_> = entry.parts().filter(|part| part.key.is_some()).map(|part| slot_of(&entry, &part)).collect();
+        let slots: Vec<_> =
+            entry.parts().filter(|part| part.key.is_some()).map(|part| slot_of(&entry, &part)).collect();
         slots
     };
     let mut slots: Vec<DekSlot> = decoded.flat_map(sealed).collect();

@@ -44,11 +44,18 @@ pub(super) async fn find(
     Ok(found)
 }
 
+/// The newest seal among the first `size` entries that can be read.
+pub(in crate::exports) async fn newest_seal(store: &Store, size: u64) -> Result<Option<SubjectsSeal>, VerifyError> {
+    Ok(find(store, size, false, &mut Findings::default()).await?.into_iter().next())
+}
+
 async fn seal_at(store: &Store, position: u64, findings: &mut Findings) -> Result<Option<SubjectsSeal>, VerifyError> {
     let parts = store.payloads_of(position).await?;
     let public = parts.first().map(|(_, stored)| stored.as_slice()).unwrap_or_default();
     match data_of::<Sealed>(public) {
-        Ok(Sealed { size, count, root }) => Ok(Some(SubjectsSeal { position, size, map: SubjectsRoot { count, root } })),
+        Ok(Sealed { size, count, root }) => {
+            Ok(Some(SubjectsSeal { position, size, map: SubjectsRoot { count, root } }))
+        }
         Err(error) => {
             findings.at(position, error);
             Ok(None)

@@ -28,7 +28,9 @@ impl<'s> StoredTree<'s> {
 
     /// The stored hashes are right if, and only if, they give the root that the entries gave.
     pub(super) async fn check(&self, root: &Digest, findings: &mut Findings) -> Result<(), VerifyError> {
-        if let Some((wanted, _)) = (0..self.size / LEAVES).zip(&self.rows).find(|(wanted, (number, _))| wanted != number) {
+        if let Some((wanted, _)) =
+            (0..self.size / LEAVES).zip(&self.rows).find(|(wanted, (number, _))| wanted != number)
+        {
             findings.at(wanted * LEAVES, "a stored subtree hash is missing or stands twice");
             return Ok(());
         }

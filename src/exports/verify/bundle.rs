@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 
 use super::entries::Item;
+use crate::crypto::hash::sha256;
+use crate::domain::parts::PartKind;
 use crate::exports::container::{self, StoredFile};
 use crate::exports::manifest::{
     BUNDLE_FORMAT, CERTIFICATION, CHECKPOINT, COMPLETENESS, Completeness, DISCLOSURES, Disclosures, MANIFEST,
@@ -10,8 +12,6 @@ use crate::exports::manifest::{
     plaintext_name, proof_name, schema_name,
 };
 use crate::exports::report::Findings;
-use crate::crypto::hash::sha256;
-use crate::domain::parts::PartKind;
 
 pub(super) struct Bundle<'a> {
     files: Vec<StoredFile<'a>>,
@@ -61,12 +61,11 @@ impl<'a> Bundle<'a> {
 
     /// Every file must be one that something else needs: there is no room for a file that nothing vouches for.
     pub(super) fn check_names(&self, items: &[Item<'_>], findings: &mut Findings) {
-        let mut known: BTreeSet<String> = [
-            MANIFEST, MANIFEST_SIGNATURE, CHECKPOINT, COMPLETENESS, DISCLOSURES, PAGE, README, CERTIFICATION,
-        ]
-        .into_iter()
-        .map(str::to_owned)
-        .collect();
+        let mut known: BTreeSet<String> =
+            [MANIFEST, MANIFEST_SIGNATURE, CHECKPOINT, COMPLETENESS, DISCLOSURES, PAGE, README, CERTIFICATION]
+                .into_iter()
+                .map(str::to_owned)
+                .collect();
         for item in items {
             known.extend([entry_name(item.position), proof_name(item.position), schema_name(&item.entry.schema)]);
             for (number, part) in (0..).zip(item.entry.parts()) {

@@ -42,7 +42,9 @@ pub(super) fn load<'a>(bundle: &Bundle<'a>, findings: &mut Findings) -> Vec<Item
         match EntryRef::decode(file.bytes) {
             Err(error) => findings.at(position, format_args!("not an entry: {error}")),
             Ok(entry) if entry.position != position => findings.at(position, "the entry stands at another position"),
-            Ok(entry) if entry.ledger != bundle.manifest.ledger => findings.at(position, "the entry is of another ledger"),
+            Ok(entry) if entry.ledger != bundle.manifest.ledger => {
+                findings.at(position, "the entry is of another ledger")
+            }
             Ok(entry) => items.push(Item { position, entry, leaf: leaf_hash(file.bytes) }),
         }
     }

@@ -148,8 +148,8 @@ impl<'a> Place<'_, 'a> {
     fn open(&self, sealed: &[u8]) -> Result<&'a [u8], String> {
         let secret = self.record.secret.ok_or_else(|| "the secret is missing".to_owned())?;
         let secret = PartSecret::from_disclosed(*secret.as_bytes());
-        let opened = open_part(&self.item.entry, self.number, &self.part, &secret, sealed)
-            .map_err(|error| error.to_string())?;
+        let opened =
+            open_part(&self.item.entry, self.number, &self.part, &secret, sealed).map_err(|error| error.to_string())?;
         let name = plaintext_name(self.item.position, self.number, self.part.kind != PartKind::Raw);
         match self.bundle.file(&name) {
             None => Err("the plaintext is missing".to_owned()),

@@ -101,7 +101,10 @@ fn own<'i>(
     items: &'i [Item<'_>],
     subject: &'i SubjectId,
 ) -> impl Iterator<Item = (u64, crate::chain::entry::SubjectLink)> + 'i {
-    items.iter().filter_map(|item| Some((item.position, item.entry.subject?))).filter(|(_, link)| link.subject == *subject)
+    items
+        .iter()
+        .filter_map(|item| Some((item.position, item.entry.subject?)))
+        .filter(|(_, link)| link.subject == *subject)
 }
 
 /// An export that could record itself did: the map is therefore not older than the export.

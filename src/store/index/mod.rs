@@ -61,6 +61,8 @@ pub struct FoundHead {
 
 /// Positions that one tail covers before it is frozen, unless the ledger's limits say otherwise.
 pub const TAIL_POSITIONS: u64 = 500_000;
+/// Stands for "several" where one reference names several people.
+pub const AMBIGUOUS: [u8; 16] = [0xff; 16];
 /// Runs of one size class that are merged into one of the next.
 const MERGE_FANIN: usize = 4;
 
@@ -160,6 +162,13 @@ impl Index {
             None => self.search(Kind::Identifier, blind)?,
         };
         Ok(subject.filter(|subject| *subject != [0; 16]))
+    }
+
+    /// Binds a reference by its text alone. Where sources use one reference for several people it names none of them.
+    pub fn bind_bare(&mut self, blind: [u8; 16], subject: [u8; 16]) {
+        let known = self.identifier(&blind).ok().flatten();
+        let value = if known.is_none_or(|known| known == subject) { subject } else { AMBIGUOUS };
+        self.tail.bind(blind, value);
     }
 
     /// The heads of all subjects at this moment, to be read without holding the index.

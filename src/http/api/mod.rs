@@ -1,0 +1,16 @@
+//! One file per resource. A handler reads its request, asks the ledger, and says the answer; it decides nothing about
+//! access (the front did) and nothing about how errors look (`error` does).
+
+pub mod event_view;
+pub mod events_post;
+pub mod events_read;
+pub mod health;
+pub mod keys;
+pub mod ledgers;
+pub mod log;
+pub mod proofs;
+pub mod quarantine;
+pub mod receipts;
+pub mod schemas;
+pub mod stream;
+pub mod subjects;

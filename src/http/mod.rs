@@ -1,0 +1,150 @@
+//! The HTTP surface: one router over the open ledgers.
+//!
+//! Promises: every request passes the front (id, key, access table, counting) before a handler sees it; every refusal is
+//! a problem document of one form; what is documented at `/openapi.json` is what the router serves. Handlers never hold a
+//! transaction and never wait without a bound.
+
+pub mod api;
+pub mod codes;
+pub mod error;
+pub mod front;
+pub mod idempotency;
+pub mod keys;
+pub mod metrics;
+pub mod paging;
+pub mod request;
+pub mod routes;
+mod serve;
+pub mod session;
+pub mod state;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::middleware::from_fn_with_state;
+use axum::routing::get;
+use utoipa::OpenApi;
+use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityRequirement, SecurityScheme};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+use utoipa_swagger_ui::SwaggerUi;
+
+pub use serve::{Socket, serve};
+
+use api::{events_post, events_read, health, keys as keys_api, ledgers, log, proofs, quarantine, schemas, stream, subjects};
+use error::Problem;
+use front::{Front, front};
+use state::AppState;
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "Tallystick",
+        description = "An event-sourced compliance and revenue ledger: every dollar traced to a consent you can prove.",
+        license(name = "Apache-2.0", identifier = "Apache-2.0")
+    ),
+    tags(
+        (name = "events", description = "The way in, and reading the log"),
+        (name = "log", description = "The transparency log, in public formats"),
+        (name = "subjects", description = "People, by pseudonym"),
+        (name = "quarantine", description = "What could not be recorded, until a person settles it"),
+        (name = "views", description = "Questions over everybody, without personal data"),
+        (name = "exports", description = "Bundles that a stranger verifies offline"),
+        (name = "admin", description = "Keys, ledgers, event types"),
+        (name = "operations", description = "For operators and their machines")
+    )
+)]
+struct Description;
+
+fn described() -> (Router<Arc<AppState>>, utoipa::openapi::OpenApi) {
+    let (router, mut document) = OpenApiRouter::with_openapi(Description::openapi())
+        .routes(routes!(events_post::events_post, events_post::events_options, events_read::events_list))
+        .routes(routes!(stream::events_stream))
+        .routes(routes!(events_read::event_read))
+        .routes(routes!(proofs::event_proof))
+        .routes(routes!(proofs::consistency))
+        .routes(routes!(log::checkpoint))
+        .routes(routes!(subjects::subject_search))
+        .routes(routes!(subjects::subject_read))
+        .routes(routes!(subjects::subject_timeline))
+        .routes(routes!(quarantine::quarantine_read))
+        .routes(routes!(quarantine::quarantine_replay))
+        .routes(routes!(quarantine::quarantine_fix))
+        .routes(routes!(quarantine::quarantine_discard))
+        .routes(routes!(keys_api::keys_list, keys_api::key_create))
+        .routes(routes!(keys_api::key_revoke))
+        .routes(routes!(ledgers::ledger_create))
+        .routes(routes!(ledgers::ledger_read))
+        .routes(routes!(ledgers::clock_confirm))
+        .routes(routes!(schemas::schemas_list, schemas::schema_register))
+        .routes(routes!(health::healthz))
+        .routes(routes!(health::readyz))
+        .routes(routes!(health::metrics_read))
+        .split_for_parts();
+    // A tile's index has slashes, which OpenAPI paths cannot say: documented as one segment, matched as the rest.
+    let router = router.route("/log/{ledger}/tile/{*tile}", get(log::tile));
+    describe_tile(&mut document);
+    describe_security(&mut document);
+    (router, document)
+}
+
+fn describe_tile(document: &mut utoipa::openapi::OpenApi) {
+    let mut tiles = utoipa::openapi::Paths::new();
+    tiles.add_path_operation(
+        <log::__path_tile as utoipa::Path>::path(),
+        <log::__path_tile as utoipa::Path>::methods(),
+        <log::__path_tile as utoipa::Path>::operation(),
+    );
+    document.paths.merge(tiles);
+}
+
+/// Says at each operation whether it needs a key, from the access table itself.
+fn describe_security(document: &mut utoipa::openapi::OpenApi) {
+    let scheme = SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer));
+    document.components.get_or_insert_default().add_security_scheme("key", scheme);
+    for (path, item) in &mut document.paths.paths {
+        let matched = if path == "/log/{ledger}/tile/{tile}" { "/log/{ledger}/tile/{*tile}" } else { path.as_str() };
+        let operations = [
+            ("GET", &mut item.get),
+            ("POST", &mut item.post),
+            ("PUT", &mut item.put),
+            ("DELETE", &mut item.delete),
+            ("OPTIONS", &mut item.options),
+        ];
+        for (method, operation) in operations {
+            let Some(operation) = operation else { continue };
+            let access = routes::find(method, matched).and_then(|number| routes::ROUTES.get(number)).map(|route| route.access);
+            operation.security = match access {
+                Some(routes::Access::Needs(_)) => Some(vec![SecurityRequirement::new("key", Vec::<String>::new())]),
+                Some(routes::Access::Log(_)) => {
+                    Some(vec![SecurityRequirement::default(), SecurityRequirement::new("key", Vec::<String>::new())])
+                }
+                Some(routes::Access::Open | routes::Access::Console) | None => None,
+            };
+        }
+    }
+}
+
+/// The OpenAPI 3.1 document, as served and as checked in at `ops/openapi.json`.
+///
+/// # Errors
+/// None in practice: the document is made of our own types.
+pub fn openapi_document() -> Result<String, serde_json::Error> {
+    let (_, document) = described();
+    let mut text = document.to_pretty_json()?;
+    text.push('\n');
+    Ok(text)
+}
+
+/// The router of a service.
+pub fn router(state: Arc<AppState>) -> Router {
+    let (router, document) = described();
+    router
+        .merge(SwaggerUi::new("/docs").url("/openapi.json", document))
+        .fallback(|| async { Problem::absent("address") })
+        .method_not_allowed_fallback(|| async {
+            Problem::new(codes::METHOD_NOT_ALLOWED, "This address does not take this method.")
+        })
+        .layer(from_fn_with_state(Front { state: Arc::clone(&state) }, front))
+        .with_state(state)
+}

@@ -1,0 +1,77 @@
+//! Every route with the action it needs. The front refuses what is not listed here, so a route without a decision about
+//! access cannot be reached; a test compares this table with the router's own description.
+
+use Access::{Needs, Open};
+
+use crate::policy::access::Action;
+
+/// Who reaches a route.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// Anybody.
+    Open,
+    /// A key whose role allows the action.
+    Needs(Action),
+    /// Anybody where the log is public, else a key whose role allows the action. The ledger is in the path.
+    Log(Action),
+    /// The console decides: its pages show a login to strangers.
+    Console,
+}
+
+/// One route.
+#[derive(Debug, Clone, Copy)]
+pub struct Route {
+    /// HTTP method.
+    pub method: &'static str,
+    /// Path as the router matches it.
+    pub path: &'static str,
+    /// Who reaches it.
+    pub access: Access,
+}
+
+const fn route(method: &'static str, path: &'static str, access: Access) -> Route {
+    Route { method, path, access }
+}
+
+/// All routes.
+pub const ROUTES: &[Route] = &[
+    route("POST", "/v1/events", Needs(Action::EventsAppend)),
+    route("OPTIONS", "/v1/events", Open),
+    route("GET", "/v1/events", Needs(Action::ReceiptsRead)),
+    route("GET", "/v1/events/stream", Needs(Action::ReceiptsRead)),
+    route("GET", "/v1/events/{position}", Needs(Action::ReceiptsRead)),
+    route("GET", "/v1/events/{position}/proof", Needs(Action::ReceiptsRead)),
+    route("GET", "/v1/consistency", Needs(Action::ReceiptsRead)),
+    route("GET", "/log/{ledger}/checkpoint", Access::Log(Action::LogHashes)),
+    route("GET", "/log/{ledger}/tile/{*tile}", Access::Log(Action::LogHashes)),
+    route("POST", "/v1/subjects/search", Needs(Action::SubjectsRead)),
+    route("GET", "/v1/subjects/{subject}", Needs(Action::SubjectsRead)),
+    route("GET", "/v1/subjects/{subject}/timeline", Needs(Action::SubjectsRead)),
+    route("GET", "/v1/quarantine", Needs(Action::QuarantineRead)),
+    route("GET", "/v1/quarantine/{position}", Needs(Action::QuarantineRead)),
+    route("POST", "/v1/quarantine/{position}/replay", Needs(Action::QuarantineManage)),
+    route("POST", "/v1/quarantine/{position}/fix", Needs(Action::QuarantineManage)),
+    route("POST", "/v1/quarantine/{position}/discard", Needs(Action::QuarantineManage)),
+    route("GET", "/v1/admin/keys", Needs(Action::KeysManage)),
+    route("POST", "/v1/admin/keys", Needs(Action::KeysManage)),
+    route("DELETE", "/v1/admin/keys/{principal}", Needs(Action::KeysManage)),
+    route("POST", "/v1/admin/ledgers", Needs(Action::LedgersManage)),
+    route("GET", "/v1/admin/ledger", Needs(Action::LedgerRead)),
+    route("GET", "/v1/admin/schemas", Needs(Action::LedgerRead)),
+    route("POST", "/v1/admin/schemas", Needs(Action::SchemasManage)),
+    route("POST", "/v1/admin/clock/confirm", Needs(Action::ClockConfirm)),
+    route("GET", "/healthz", Open),
+    route("GET", "/readyz", Open),
+    route("GET", "/metrics", Open),
+    route("GET", "/openapi.json", Open),
+    route("GET", "/docs", Open),
+    route("GET", "/docs/", Open),
+    route("GET", "/docs/{*rest}", Open),
+];
+
+/// The number of a route in [`ROUTES`].
+pub fn find(method: &str, path: &str) -> Option<usize> {
+    // HEAD is a GET without its body.
+    let method = if method == "HEAD" { "GET" } else { method };
+    ROUTES.iter().position(|route| route.path == path && route.method == method)
+}
