@@ -56,6 +56,7 @@ pub(super) const LEDGER_READ: &str = "SELECT ledger, origin, scratch, created FR
 pub(super) const LEDGERS_READ: &str = "SELECT ledger, origin, scratch, created FROM ledgers ORDER BY ledger";
 
 /// Statements that both engines run as they stand.
+#[cfg(test)]
 pub(super) const SHARED: &[&str] = &[
     HEAD_READ,
     HEAD_CREATE,
@@ -112,6 +113,7 @@ pub(super) mod sqlite {
          AND d.owner = substr($3, r.i * 56 + 1, 16) AND d.class = CAST(substr($3, r.i * 56 + 17, 20) AS INTEGER) \
          AND d.quarter = CAST(substr($3, r.i * 56 + 37, 20) AS INTEGER)";
 
+    #[cfg(test)]
     pub(in crate::store) const ALL: &[&str] =
         &[ENTRIES_INSERT, PAYLOADS_INSERT, SUBTREES_INSERT, ENTRIES_AT, DEKS_INSERT, DEKS_AT];
 }
@@ -133,6 +135,7 @@ pub(super) mod postgres {
          FROM UNNEST($2::bigint[], $3::bytea[], $4::bigint[], $5::bigint[]) AS r(i, owner, class, quarter) \
          JOIN deks d ON d.ledger = $1 AND d.owner = r.owner AND d.class = r.class AND d.quarter = r.quarter";
 
+    #[cfg(test)]
     pub(in crate::store) const ALL: &[&str] =
         &[ENTRIES_INSERT, PAYLOADS_INSERT, SUBTREES_INSERT, ENTRIES_AT, DEKS_INSERT, DEKS_AT];
 }

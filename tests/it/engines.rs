@@ -19,13 +19,6 @@ pub enum Engine {
 }
 
 impl Engine {
-    /// Both engines; Postgres only where the run has one, which `support::postgres_url` insists on in CI.
-    pub async fn all() -> Vec<Engine> {
-        let mut engines = vec![Engine::Sqlite];
-        engines.extend(Engine::postgres().await);
-        engines
-    }
-
     /// A fresh database on the run's Postgres.
     pub async fn postgres() -> Option<Engine> {
         Some(Engine::Postgres(postgres_database().await?))
