@@ -43,6 +43,7 @@
 pub mod app;
 pub mod blob;
 pub mod chain;
+pub mod cli;
 pub mod config;
 pub mod crypto;
 pub mod domain;

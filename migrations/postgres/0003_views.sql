@@ -137,9 +137,10 @@ CREATE TABLE views.quarantine_items (
     closed_recorded BIGINT NOT NULL,
     result          BIGINT NOT NULL,
     event           BYTEA   NOT NULL,
+    pair            BYTEA   NOT NULL,
     reason          TEXT    NOT NULL,
     via             TEXT    NOT NULL,
-    key             TEXT    NOT NULL,
+    code            TEXT    NOT NULL,
     outcome         TEXT    NOT NULL,
     PRIMARY KEY (ledger, generation, position)
 );

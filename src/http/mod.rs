@@ -6,6 +6,7 @@
 
 pub mod api;
 pub mod codes;
+pub mod csv;
 pub mod error;
 pub mod front;
 pub mod idempotency;
@@ -31,7 +32,10 @@ use utoipa_swagger_ui::SwaggerUi;
 
 pub use serve::{Socket, serve};
 
-use api::{events_post, events_read, health, keys as keys_api, ledgers, log, proofs, quarantine, schemas, stream, subjects};
+use api::{
+    events_post, events_read, health, keys as keys_api, ledgers, log, proofs, quarantine, schemas, stream, subjects,
+    views,
+};
 use error::Problem;
 use front::{Front, front};
 use state::AppState;
@@ -67,6 +71,11 @@ fn described() -> (Router<Arc<AppState>>, utoipa::openapi::OpenApi) {
         .routes(routes!(subjects::subject_search))
         .routes(routes!(subjects::subject_read))
         .routes(routes!(subjects::subject_timeline))
+        .routes(routes!(views::subject_consent))
+        .routes(routes!(views::view_roi))
+        .routes(routes!(views::view_health))
+        .routes(routes!(views::view_consent))
+        .routes(routes!(views::quarantine_list))
         .routes(routes!(quarantine::quarantine_read))
         .routes(routes!(quarantine::quarantine_replay))
         .routes(routes!(quarantine::quarantine_fix))
@@ -113,7 +122,8 @@ fn describe_security(document: &mut utoipa::openapi::OpenApi) {
         ];
         for (method, operation) in operations {
             let Some(operation) = operation else { continue };
-            let access = routes::find(method, matched).and_then(|number| routes::ROUTES.get(number)).map(|route| route.access);
+            let access =
+                routes::find(method, matched).and_then(|number| routes::ROUTES.get(number)).map(|route| route.access);
             operation.security = match access {
                 Some(routes::Access::Needs(_)) => Some(vec![SecurityRequirement::new("key", Vec::<String>::new())]),
                 Some(routes::Access::Log(_)) => {

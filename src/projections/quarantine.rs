@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
+use data_encoding::HEXLOWER;
 use serde::Deserialize;
 
 use super::Projection;
@@ -22,8 +23,10 @@ struct Received<'a> {
     reason: Cow<'a, str>,
     #[serde(borrow)]
     via: Cow<'a, str>,
-    #[serde(borrow)]
-    key: Cow<'a, str>,
+    #[serde(borrow, default)]
+    code: Option<Cow<'a, str>>,
+    #[serde(borrow, default)]
+    pair: Option<Cow<'a, str>>,
     bytes: i64,
     #[serde(default)]
     problems: i64,
@@ -57,6 +60,10 @@ impl Projection for Quarantine {
         let state = match fact.entry.event_type {
             "quarantine.received" => {
                 let data: Received<'_> = business.data()?;
+                let pair = match data.pair.as_deref() {
+                    Some(pair) => HEXLOWER.decode(pair.as_bytes()).map_err(|_| FoldError("pair_unreadable"))?,
+                    None => Vec::new(),
+                };
                 self.items.push(ItemRow {
                     position: fact.position,
                     bytes: data.bytes,
@@ -65,7 +72,8 @@ impl Projection for Quarantine {
                     event: *fact.entry.event.as_bytes(),
                     reason: data.reason.into_owned(),
                     via: data.via.into_owned(),
-                    key: data.key.into_owned(),
+                    code: data.code.unwrap_or_default().into_owned(),
+                    pair,
                 });
                 return Ok(());
             }
@@ -80,7 +88,9 @@ impl Projection for Quarantine {
         if act.item < 0 || act.item >= fact.position {
             return Err(FoldError("item_not_before"));
         }
-        let result = act.result.or(act.by).or_else(|| act.results.first().copied());
+        // An item that became an event is closed by the entry directly behind it, which names it as its cause.
+        let cause = fact.entry.cause.and_then(|cause| i64::try_from(cause).ok());
+        let result = act.result.or(act.by).or_else(|| act.results.first().copied()).or(cause);
         let outcome = act.outcome.or(act.reason).unwrap_or_default();
         // A replay that fails again leaves the item where it was, unless another item came of it.
         let again = state == ItemState::Replayed && outcome == "quarantined";

@@ -33,10 +33,6 @@ pub(super) const LEASE_TAKE: &str = "INSERT INTO leases (ledger, holder, epoch, 
      WHERE leases.holder = $2 OR leases.expires < $4";
 pub(super) const LEASE_READ: &str = "SELECT holder, epoch, expires FROM leases WHERE ledger = $1";
 
-pub(super) const DEK_READ: &str = "SELECT key_id, epoch, wrapped FROM deks \
-     WHERE ledger = $1 AND owner = $2 AND class = $3 AND quarter = $4";
-pub(super) const DEKS_OF_OWNER: &str = "SELECT class, quarter, key_id, epoch, wrapped FROM deks \
-     WHERE ledger = $1 AND owner = $2 ORDER BY class, quarter";
 pub(super) const DEK_DELETE: &str = "DELETE FROM deks WHERE ledger = $1 AND owner = $2 AND class = $3 AND quarter = $4";
 
 pub(super) const SECRET_INSERT: &str = "INSERT INTO secrets (ledger, name, version, epoch, wrapped) \
@@ -73,8 +69,6 @@ pub(super) const SHARED: &[&str] = &[
     CHECKPOINT_LAST,
     LEASE_TAKE,
     LEASE_READ,
-    DEK_READ,
-    DEKS_OF_OWNER,
     DEK_DELETE,
     SECRET_INSERT,
     SECRETS_READ,

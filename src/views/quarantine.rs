@@ -29,8 +29,9 @@ pub struct Item {
     pub bytes: i64,
     /// Problems found.
     pub problems: i64,
-    /// Key that seals it.
-    pub key: String,
+    /// Why more exactly: the problem code the poster got.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub code: Option<String>,
     /// When it came.
     #[schema(value_type = String)]
     pub recorded: Timestamp,
@@ -62,7 +63,7 @@ impl From<QuarantineItem> for Item {
             via: item.via,
             bytes: item.bytes,
             problems: item.problems,
-            key: item.key,
+            code: Some(item.code).filter(|code| !code.is_empty()),
             recorded: item.recorded,
             state: item.state.name(),
             open: item.state.is_open(),

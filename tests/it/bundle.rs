@@ -68,8 +68,12 @@ struct World {
 
 impl World {
     fn new() -> World {
-        let mut world =
-            World { entries: Vec::new(), parts: Vec::new(), tree: MemoryTree::default(), heads: HeadMap::new(Share::ALL) };
+        let mut world = World {
+            entries: Vec::new(),
+            parts: Vec::new(),
+            tree: MemoryTree::default(),
+            heads: HeadMap::new(Share::ALL),
+        };
         let public_key = data_encoding::BASE64.encode(&signer().public());
         let data = serde_json::json!({
             "ledger": LEDGER, "origin": ORIGIN, "public_key": public_key, "format": 1, "scratch": false
@@ -140,7 +144,9 @@ impl World {
         plain: Plain,
     ) -> (Part, StoredPart) {
         let (kind, class, plaintext) = match plain {
-            Plain::Public(data) => (PartKind::Public, RetentionClass::System, json(&serde_json::json!({ "data": data }))),
+            Plain::Public(data) => {
+                (PartKind::Public, RetentionClass::System, json(&serde_json::json!({ "data": data })))
+            }
             Plain::Business(value) => (PartKind::Business, RetentionClass::Consent, json(&value)),
             Plain::Personal(value) => (PartKind::Personal, RetentionClass::Profile, json(&value)),
             Plain::Raw(bytes) => (PartKind::Raw, RetentionClass::Raw, bytes),
@@ -152,8 +158,7 @@ impl World {
         }
         let secret = self.dek(class).part_secret(event, part_no);
         let key = self.key(class);
-        let context =
-            PartContext { ledger: &LEDGER, event, event_type, schema, subject, part_no, class, key: &key };
+        let context = PartContext { ledger: &LEDGER, event, event_type, schema, subject, part_no, class, key: &key };
         let bytes = seal(&secret, &context, [part_no; 12], &plaintext);
         let fields_root = (kind == PartKind::Personal).then(|| field_root(&secret, &plaintext).unwrap());
         let part = Part {
@@ -486,7 +491,9 @@ fn newest_event_left_out_under_an_older_seal_is_found_by_the_export_that_is_not_
 
 #[test]
 fn hidden_revocation_is_found_where_it_stood() {
-    check_forged("entry 3 of 4 of the person is missing", Some(4), |story, files| remove_entry(files, story.revocation));
+    check_forged("entry 3 of 4 of the person is missing", Some(4), |story, files| {
+        remove_entry(files, story.revocation)
+    });
 }
 
 #[test]
@@ -538,7 +545,9 @@ fn missing_part_without_an_excuse_is_found() {
 #[test]
 fn part_that_nothing_mentions_is_found() {
     check_forged("the disclosures do not say how it stands", Some(1), |_, files| {
-        edit::<Disclosures>(files, DISCLOSURES, |file| file.parts.retain(|record| (record.position, record.part) != (1, 1)));
+        edit::<Disclosures>(files, DISCLOSURES, |file| {
+            file.parts.retain(|record| (record.position, record.part) != (1, 1))
+        });
     });
     check_forged("the stored bytes are missing", Some(1), |_, files| {
         files.remove("parts/1-1.sealed");
@@ -575,7 +584,9 @@ fn other_size_origin_or_person_in_the_manifest_is_found() {
     check_forged("another origin, size or root", None, |_, files| {
         edit::<Manifest>(files, MANIFEST, |manifest| manifest.checkpoint.size += 1);
     });
-    check_forged("hides or invents", None, |_, files| edit::<Manifest>(files, MANIFEST, |manifest| manifest.scratch = true));
+    check_forged("hides or invents", None, |_, files| {
+        edit::<Manifest>(files, MANIFEST, |manifest| manifest.scratch = true)
+    });
     check_forged("not about the manifest's subjects", None, |_, files| {
         edit::<Manifest>(files, MANIFEST, |manifest| manifest.subjects = vec![subject(0xb2)]);
     });
@@ -750,9 +761,12 @@ fn independent_verifier_agrees() {
         ("revocation.zip", forge(&good, Some(&key), |files| remove_entry(files, story.revocation))),
         ("plaintext.zip", forge(&good, Some(&key), |files| files.get_mut("plaintext/1-0.json").unwrap()[9] ^= 1)),
         ("unsigned.zip", forge(&good, None, |files| files.get_mut("index.html").unwrap()[9] ^= 1)),
-        ("extra.zip", forge(&good, Some(&key), |files| {
-            files.insert("zzz.txt".to_owned(), Vec::new());
-        })),
+        (
+            "extra.zip",
+            forge(&good, Some(&key), |files| {
+                files.insert("zzz.txt".to_owned(), Vec::new());
+            }),
+        ),
         ("comment.zip", [good.as_slice(), b"x"].concat()),
     ] {
         assert_eq!(verify(name, &forged, &log_key()), Some(3), "{name}");

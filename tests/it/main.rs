@@ -1,6 +1,5 @@
 //! Integration tests: one binary, one module per promise.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on has failed")]
-
 mod bundle;
 mod chain_go;
 mod chain_speed;
@@ -8,9 +7,11 @@ mod chain_vectors;
 mod conformance;
 mod engines;
 mod evidence;
+mod http;
 mod index_runs;
 mod log_folder;
 mod pipeline;
+mod projections;
 mod same_root;
 mod schemas;
 mod script;

@@ -144,9 +144,10 @@ CREATE TABLE quarantine_items (
     closed_recorded INTEGER NOT NULL,
     result          INTEGER NOT NULL, -- position that it became; -1: none
     event           BLOB    NOT NULL,
+    pair            BLOB    NOT NULL, -- keyed hash of (source, id); empty: none
     reason          TEXT    NOT NULL,
     via             TEXT    NOT NULL,
-    key             TEXT    NOT NULL,
+    code            TEXT    NOT NULL, -- finer than the reason
     outcome         TEXT    NOT NULL,
     PRIMARY KEY (ledger, generation, position)
 ) WITHOUT ROWID;

@@ -14,3 +14,4 @@ pub mod receipts;
 pub mod schemas;
 pub mod stream;
 pub mod subjects;
+pub mod views;

@@ -68,7 +68,8 @@ fn summary(schema: &EventSchema) -> Value {
 pub async fn schema_register(caller: Caller, request: Request) -> Result<Response<Body>, Problem> {
     let (parts, body) = request.into_parts();
     let body = request::body(&parts.headers, body, request::SMALL_BODY_BYTES).await?;
-    let document = std::str::from_utf8(&body).map_err(|_| Problem::new(codes::NOT_JSON, "The body is not UTF-8."))?.trim();
+    let document =
+        std::str::from_utf8(&body).map_err(|_| Problem::new(codes::NOT_JSON, "The body is not UTF-8."))?.trim();
     let service = &caller.service;
     let ledger = &service.ledger;
     let now = request::now(&parts.headers, ledger)?;
@@ -80,7 +81,8 @@ pub async fn schema_register(caller: Caller, request: Request) -> Result<Respons
         return Ok(json_response(&summary(known)));
     }
     let next = registry.with_custom(document.as_bytes()).map_err(refused)?;
-    let schema = next.by_digest(&digest).ok_or_else(|| Problem::internal("a registered schema is not in the registry"))?;
+    let schema =
+        next.by_digest(&digest).ok_or_else(|| Problem::internal("a registered schema is not in the registry"))?;
     let mut data = json!({
         "type": schema.event_type, "version": schema.version, "sha256": digest, "document": document,
     });

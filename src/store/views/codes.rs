@@ -223,7 +223,7 @@ codes! {
     ItemState {
         /// Nothing was done yet.
         Open = 1, "open";
-        /// Edited and not replayed yet: still open.
+        /// Became an event in a corrected form.
         Fixed = 2, "fixed";
         /// Became an event, or the duplicate of one.
         Replayed = 3, "replayed";
@@ -239,7 +239,7 @@ codes! {
 impl ItemState {
     /// Whether it still waits for someone.
     pub const fn is_open(self) -> bool {
-        matches!(self, ItemState::Open | ItemState::Fixed)
+        matches!(self, ItemState::Open)
     }
 }
 

@@ -57,6 +57,10 @@ where
             packed.bytes(bytes);
         }
     }
+    if packed.body.is_empty() {
+        // SQLite takes an empty parameter for NULL, and cuts NULL texts out of it.
+        packed.body.push(0);
+    }
     packed
 }
 
@@ -214,8 +218,8 @@ bulk!(
     ItemRow,
     row,
     [row.position, row.bytes, row.problems, row.recorded, ItemState::Open.code(), -1, -1, -1],
-    [&row.reason, &row.via, &row.key, ""],
-    [&row.event]
+    [&row.reason, &row.via, &row.code, ""],
+    [&row.event, &row.pair]
 );
 bulk!(ItemUpdate, row, [row.item, row.state, row.position, row.recorded, row.result], [&row.outcome], []);
 

@@ -23,8 +23,10 @@ pub struct QuarantineItem {
     pub bytes: i64,
     /// Problems found.
     pub problems: i64,
-    /// Key that seals it.
-    pub key: String,
+    /// Why more exactly; empty: not said.
+    pub code: String,
+    /// Keyed hash of the client's (source, id), by which a corrected retry finds it; empty: none.
+    pub pair: Vec<u8>,
     /// When it came.
     pub recorded: Timestamp,
     /// Where it stands.
@@ -37,11 +39,25 @@ pub struct QuarantineItem {
     pub outcome: String,
 }
 
-type Item = (i64, i64, i64, i64, i64, i64, i64, i64, Vec<u8>, String, String, String, String);
+type Item = (i64, i64, i64, i64, i64, i64, i64, i64, Vec<u8>, String, String, String, String, Vec<u8>);
 
 fn item(row: Item) -> Result<QuarantineItem, StoreError> {
-    let (position, bytes, problems, recorded, state, acted_at, acted_when, result, event, reason, via, key, outcome) =
-        row;
+    let (
+        position,
+        bytes,
+        problems,
+        recorded,
+        state,
+        acted_at,
+        acted_when,
+        result,
+        event,
+        reason,
+        via,
+        code,
+        outcome,
+        pair,
+    ) = row;
     let table = "quarantine_items";
     let state = ItemState::from_code(state)
         .ok_or_else(|| StoreError::inconsistent(table, format!("state of item {position}")))?;
@@ -52,7 +68,8 @@ fn item(row: Item) -> Result<QuarantineItem, StoreError> {
         via,
         bytes,
         problems,
-        key,
+        code,
+        pair,
         recorded: Timestamp::from_micros(recorded),
         state,
         acted: u64::try_from(acted_at).ok().map(|position| (position, Timestamp::from_micros(acted_when))),

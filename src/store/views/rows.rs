@@ -187,8 +187,10 @@ pub struct ItemRow {
     pub reason: String,
     /// Way it came.
     pub via: String,
-    /// Key that seals it.
-    pub key: String,
+    /// Why more exactly; empty: not said.
+    pub code: String,
+    /// Keyed hash of the client's (source, id), by which a corrected retry finds it; empty: none.
+    pub pair: Vec<u8>,
 }
 
 /// The last act on an item.

@@ -97,14 +97,14 @@ pub(super) const ITEMS_COUNT: &str = "SELECT state, COUNT(*), CAST(MIN(recorded)
      (SELECT generation FROM cursors WHERE ledger = $1 AND projection = 'quarantine' AND state IN (1, 3)) GROUP BY state \
      ORDER BY state";
 pub(super) const ITEMS_OPEN: &str = "SELECT position, bytes, problems, recorded, state, closed_position, closed_recorded, result, event, reason, \
-     via, key, outcome FROM quarantine_items WHERE ledger = $1 AND generation = (SELECT generation FROM cursors \
-     WHERE ledger = $1 AND projection = 'quarantine' AND state IN (1, 3)) AND state IN (1, 2) AND position > $2 ORDER BY \
+     via, code, outcome, pair FROM quarantine_items WHERE ledger = $1 AND generation = (SELECT generation FROM cursors \
+     WHERE ledger = $1 AND projection = 'quarantine' AND state IN (1, 3)) AND state = 1 AND position > $2 ORDER BY \
      position LIMIT $3";
 pub(super) const ITEMS_ALL: &str = "SELECT position, bytes, problems, recorded, state, closed_position, closed_recorded, result, event, reason, \
-     via, key, outcome FROM quarantine_items WHERE ledger = $1 AND generation = (SELECT generation FROM cursors \
+     via, code, outcome, pair FROM quarantine_items WHERE ledger = $1 AND generation = (SELECT generation FROM cursors \
      WHERE ledger = $1 AND projection = 'quarantine' AND state IN (1, 3)) AND position > $2 ORDER BY position LIMIT $3";
 pub(super) const ITEM_AT: &str = "SELECT position, bytes, problems, recorded, state, closed_position, closed_recorded, result, event, reason, \
-     via, key, outcome FROM quarantine_items WHERE ledger = $1 AND generation = (SELECT generation FROM cursors \
+     via, code, outcome, pair FROM quarantine_items WHERE ledger = $1 AND generation = (SELECT generation FROM cursors \
      WHERE ledger = $1 AND projection = 'quarantine' AND state IN (1, 3)) AND position = $2";
 
 /// Statements that both engines run as they stand.
@@ -224,17 +224,18 @@ pub(super) mod sqlite {
          events = health_last.events + excluded.events";
     pub(in crate::store::views) const ITEMS_INSERT: &str = "WITH RECURSIVE r(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM r WHERE i + 1 < $2) INSERT INTO \
          quarantine_items (ledger, generation, position, bytes, problems, recorded, state, closed_position, \
-         closed_recorded, result, reason, via, key, outcome, event) SELECT $1, $4, CAST(substr($3, i * 360 + 1, 20) \
-         AS INTEGER), CAST(substr($3, i * 360 + 21, 20) AS INTEGER), CAST(substr($3, i * 360 + 41, 20) AS INTEGER), \
-         CAST(substr($3, i * 360 + 61, 20) AS INTEGER), CAST(substr($3, i * 360 + 81, 20) AS INTEGER), \
-         CAST(substr($3, i * 360 + 101, 20) AS INTEGER), CAST(substr($3, i * 360 + 121, 20) AS INTEGER), \
-         CAST(substr($3, i * 360 + 141, 20) AS INTEGER), CAST(substr($5, CAST(substr($3, i * 360 + 161, 20) AS \
-         INTEGER), CAST(substr($3, i * 360 + 181, 20) AS INTEGER)) AS TEXT), CAST(substr($5, CAST(substr($3, i * 360 \
-         + 201, 20) AS INTEGER), CAST(substr($3, i * 360 + 221, 20) AS INTEGER)) AS TEXT), CAST(substr($5, \
-         CAST(substr($3, i * 360 + 241, 20) AS INTEGER), CAST(substr($3, i * 360 + 261, 20) AS INTEGER)) AS TEXT), \
-         CAST(substr($5, CAST(substr($3, i * 360 + 281, 20) AS INTEGER), CAST(substr($3, i * 360 + 301, 20) AS \
-         INTEGER)) AS TEXT), substr($5, CAST(substr($3, i * 360 + 321, 20) AS INTEGER), CAST(substr($3, i * 360 + \
-         341, 20) AS INTEGER)) FROM r";
+         closed_recorded, result, reason, via, code, outcome, event, pair) SELECT $1, $4, CAST(substr($3, i * 400 + \
+         1, 20) AS INTEGER), CAST(substr($3, i * 400 + 21, 20) AS INTEGER), CAST(substr($3, i * 400 + 41, 20) AS \
+         INTEGER), CAST(substr($3, i * 400 + 61, 20) AS INTEGER), CAST(substr($3, i * 400 + 81, 20) AS INTEGER), \
+         CAST(substr($3, i * 400 + 101, 20) AS INTEGER), CAST(substr($3, i * 400 + 121, 20) AS INTEGER), \
+         CAST(substr($3, i * 400 + 141, 20) AS INTEGER), CAST(substr($5, CAST(substr($3, i * 400 + 161, 20) AS \
+         INTEGER), CAST(substr($3, i * 400 + 181, 20) AS INTEGER)) AS TEXT), CAST(substr($5, CAST(substr($3, i * 400 \
+         + 201, 20) AS INTEGER), CAST(substr($3, i * 400 + 221, 20) AS INTEGER)) AS TEXT), CAST(substr($5, \
+         CAST(substr($3, i * 400 + 241, 20) AS INTEGER), CAST(substr($3, i * 400 + 261, 20) AS INTEGER)) AS TEXT), \
+         CAST(substr($5, CAST(substr($3, i * 400 + 281, 20) AS INTEGER), CAST(substr($3, i * 400 + 301, 20) AS \
+         INTEGER)) AS TEXT), substr($5, CAST(substr($3, i * 400 + 321, 20) AS INTEGER), CAST(substr($3, i * 400 + \
+         341, 20) AS INTEGER)), substr($5, CAST(substr($3, i * 400 + 361, 20) AS INTEGER), CAST(substr($3, i * 400 + \
+         381, 20) AS INTEGER)) FROM r";
     pub(in crate::store::views) const ITEMS_UPDATE: &str = "WITH RECURSIVE r(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM r WHERE i + 1 < $2) UPDATE quarantine_items \
          SET state = u.state, closed_position = u.position, closed_recorded = u.recorded, result = u.result, outcome \
          = u.outcome FROM (SELECT CAST(substr($3, i * 140 + 1, 20) AS INTEGER) AS item, CAST(substr($3, i * 140 + \
@@ -312,9 +313,10 @@ pub(in crate::store) mod postgres {
          true ON CONFLICT (ledger, generation, scope, name) DO UPDATE SET position = excluded.position, recorded = \
          excluded.recorded, events = health_last.events + excluded.events";
     pub(in crate::store::views) const ITEMS_INSERT: &str = "INSERT INTO quarantine_items (ledger, generation, position, bytes, problems, recorded, state, \
-         closed_position, closed_recorded, result, reason, via, key, outcome, event) SELECT $1::bytea, $2::bigint, * \
-         FROM UNNEST($3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[], \
-         $9::bigint[], $10::bigint[], $11::text[], $12::text[], $13::text[], $14::text[], $15::bytea[])";
+         closed_position, closed_recorded, result, reason, via, code, outcome, event, pair) SELECT $1::bytea, \
+         $2::bigint, * FROM UNNEST($3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[], \
+         $8::bigint[], $9::bigint[], $10::bigint[], $11::text[], $12::text[], $13::text[], $14::text[], \
+         $15::bytea[], $16::bytea[])";
     pub(in crate::store::views) const ITEMS_UPDATE: &str = "UPDATE quarantine_items SET state = u.state, closed_position = u.position, closed_recorded = u.recorded, \
          result = u.result, outcome = u.outcome FROM UNNEST($3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], \
          $7::bigint[], $8::text[]) AS u(item, state, position, recorded, result, outcome) WHERE \

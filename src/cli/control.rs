@@ -1,0 +1,101 @@
+//! Talking to the server that has the data directory: the same HTTP API on a socket that only its owner can open.
+//!
+//! `DIR/control` (0600) names the socket and a key that lives as long as the server.
+
+use std::path::{Path, PathBuf};
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full};
+use hyper::Request;
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use serde::{Deserialize, Serialize};
+use tokio::net::UnixStream;
+
+use super::Failure;
+
+/// Name of the file in a data directory.
+pub(super) const FILE: &str = "control";
+/// Longest path that a Unix socket can have on every system we know.
+const SOCKET_PATH_MAX: usize = 100;
+
+/// What the file says.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Control {
+    /// The socket.
+    pub socket: PathBuf,
+    /// Admin key of this run.
+    pub key: String,
+}
+
+impl Control {
+    /// Where a server listens for commands on this directory: inside it, or under a short name when that is too long.
+    pub fn socket_path(folder: &Path, run: &str) -> PathBuf {
+        let inside = folder.join("control.sock");
+        if inside.as_os_str().len() <= SOCKET_PATH_MAX {
+            inside
+        } else {
+            std::env::temp_dir().join(format!("tallystick-{run}.sock"))
+        }
+    }
+
+    /// The running server of a data directory, if one answers.
+    pub async fn find(folder: &Path) -> Option<Connection> {
+        let text = std::fs::read(folder.join(FILE)).ok()?;
+        let control: Control = serde_json::from_slice(&text).ok()?;
+        Connection::open(control).await.ok()
+    }
+}
+
+/// A connection to the running server.
+pub(super) struct Connection {
+    sender: http1::SendRequest<Full<Bytes>>,
+    key: String,
+}
+
+/// An answer: status and body.
+pub(super) struct Answer {
+    pub status: u16,
+    pub body: Bytes,
+}
+
+impl Connection {
+    async fn open(control: Control) -> Result<Connection, Failure> {
+        let stream = UnixStream::connect(&control.socket).await.map_err(super::failed)?;
+        let (sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(super::failed)?;
+        crate::runtime::Tasks::default().spawn(async move {
+            // Ends when the sender is dropped; an error shows in the next request.
+            let _ended = connection.await;
+        });
+        Ok(Connection { sender, key: control.key })
+    }
+
+    /// One request.
+    pub async fn request(
+        &mut self,
+        method: &str,
+        path: &str,
+        content_type: &str,
+        body: Bytes,
+    ) -> Result<Answer, Failure> {
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header("host", "control")
+            .header("authorization", format!("Bearer {}", self.key))
+            .header("content-type", content_type)
+            .body(Full::new(body))
+            .map_err(super::failed)?;
+        let response = self.sender.send_request(request).await.map_err(super::failed)?;
+        let status = response.status().as_u16();
+        let body = response.into_body().collect().await.map_err(super::failed)?.to_bytes();
+        Ok(Answer { status, body })
+    }
+}
+
+/// The text of a problem document, for a person.
+pub(super) fn problem_text(answer: &Answer) -> String {
+    let value: serde_json::Value = serde_json::from_slice(&answer.body).unwrap_or_default();
+    let field = |name: &str| value.get(name).and_then(serde_json::Value::as_str).unwrap_or_default().to_owned();
+    format!("the server answered {} {}: {}", answer.status, field("code"), field("detail"))
+}

@@ -1,0 +1,330 @@
+//! Questions over everybody: what it cost and earned, whether everything comes in, what was agreed to. As JSON or CSV.
+//!
+//! Views follow the log. `after=<position>` waits until the view has seen that entry, so who wrote it reads it; a view that
+//! does not get there in time answers 503 `projection_behind` instead of an old truth.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::Path;
+use axum::http::{HeaderMap, Response};
+use serde::Serialize;
+use serde_json::json;
+use utoipa::ToSchema;
+
+use super::subjects;
+use crate::domain::time::Timestamp;
+use crate::http::codes;
+use crate::http::csv::{Cell, table};
+use crate::http::error::{Problem, chain};
+use crate::http::front::Caller;
+use crate::http::paging::json_response;
+use crate::http::request::{Params, Preferences, wants_csv};
+use crate::views::consent::{ConsentCell, HistoryAct};
+use crate::views::roi::{Dimension, Roi, RoiMoney, RoiQuery};
+use crate::views::{Instants, ViewError, consent, health, quarantine, roi};
+
+/// How long a read waits for its view by default.
+const WAIT: Duration = Duration::from_secs(2);
+/// Days that the health view shows by default.
+const HEALTH_DAYS: i64 = 14;
+
+impl From<ViewError> for Problem {
+    fn from(error: ViewError) -> Problem {
+        match error {
+            ViewError::Cursor(_) => {
+                Problem::new(codes::CURSOR_INVALID, "The cursor is not one that this list gave out.")
+            }
+            ViewError::Store(source) => source.into(),
+            ViewError::TooLarge => Problem::internal(chain(&error)),
+        }
+    }
+}
+
+/// Waits until the views have seen the entry that `after` names.
+///
+/// # Errors
+/// `projection_behind`.
+pub async fn caught_up(caller: &Caller, params: &Params, headers: &HeaderMap) -> Result<(), Problem> {
+    let Some(position) = params.number("after")? else { return Ok(()) };
+    let wait = Preferences::read(headers).wait.unwrap_or(WAIT);
+    caller.service.runner.wait_for(position, wait).await.map_err(|error| {
+        let detail = format!("The view stands at position {} and has not seen {} yet.", error.at, error.wanted);
+        Problem::new(codes::PROJECTION_BEHIND, detail)
+    })
+}
+
+/// A day as `YYYY-MM-DD`, in days since 1970-01-01.
+fn day(params: &Params, name: &str) -> Result<Option<i64>, Problem> {
+    let Some(text) = params.text(name) else { return Ok(None) };
+    let parse = || -> Option<i64> {
+        let (year, rest) = text.split_once('-')?;
+        let (month, day) = rest.split_once('-')?;
+        if (year.len(), month.len(), day.len()) != (4, 2, 2) {
+            return None;
+        }
+        let date = Timestamp::from_date(year.parse().ok()?, month.parse().ok()?, day.parse().ok()?)?;
+        Some(date.unix_days())
+    };
+    parse().map(Some).ok_or_else(|| Problem::parameter(name, "is a day, such as 2026-11-03"))
+}
+
+/// Return on investment
+///
+/// Cost, revenue, margin and counts by any of `day`, `campaign`, `channel`, `source`, `seller`. Nothing is converted between
+/// currencies. As CSV, a group's counts stand in its first currency's row only, so that columns can be summed.
+#[utoipa::path(
+    get,
+    path = "/v1/views/roi",
+    tag = "views",
+    params(
+        ("by" = Option<String>, Query, description = "Dimensions, comma-separated; `campaign` if absent"),
+        ("from" = Option<String>, Query, description = "First accounting day"),
+        ("to" = Option<String>, Query, description = "The day after the last one"),
+        ("campaign" = Option<String>, Query, description = "Only this campaign"),
+        ("channel" = Option<String>, Query, description = "Only this channel"),
+        ("source" = Option<String>, Query, description = "Only this source"),
+        ("seller" = Option<String>, Query, description = "Only this seller"),
+        ("as_of" = Option<String>, Query, description = "Only what had happened by then"),
+        ("known_at" = Option<String>, Query, description = "Only what was recorded by then"),
+        ("after" = Option<u64>, Query, description = "Wait until the view has seen this position"),
+    ),
+    responses(
+        (status = 200, description = "Rows and totals", body = Roi),
+        (status = 503, description = "`projection_behind`")
+    )
+)]
+pub async fn view_roi(caller: Caller, params: Params, headers: HeaderMap) -> Result<Response<Body>, Problem> {
+    let params =
+        params.only(&["by", "from", "to", "campaign", "channel", "source", "seller", "as_of", "known_at", "after"])?;
+    caught_up(&caller, &params, &headers).await?;
+    let names = params.text("by").unwrap_or("campaign");
+    let by =
+        names.split(',').filter(|name| !name.is_empty()).map(Dimension::from_name).collect::<Option<BTreeSet<_>>>();
+    let unknown = || Problem::parameter("by", "lists day, campaign, channel, source or seller");
+    let owned = |name: &str| params.text(name).map(str::to_owned);
+    let query = RoiQuery {
+        day_from: day(&params, "from")?,
+        day_to: day(&params, "to")?,
+        by: by.ok_or_else(unknown)?,
+        campaign: owned("campaign"),
+        channel: owned("channel"),
+        source: owned("source"),
+        seller: owned("seller"),
+        as_of: params.time("as_of")?,
+        known_at: params.time("known_at")?,
+    };
+    let answer = roi::roi(&caller.service.ledger.store(), &query).await?;
+    if wants_csv(&headers) { Ok(roi_csv(&answer, &query)) } else { Ok(json_response(&answer)) }
+}
+
+fn roi_csv(answer: &Roi, query: &RoiQuery) -> Response<Body> {
+    let dimensions = [
+        (Dimension::Day, "day"),
+        (Dimension::Campaign, "campaign"),
+        (Dimension::Channel, "channel"),
+        (Dimension::Source, "source"),
+        (Dimension::Seller, "seller"),
+    ];
+    let mut columns: Vec<&str> =
+        dimensions.iter().filter(|(dimension, _)| query.by.contains(dimension)).map(|(_, name)| *name).collect();
+    columns.extend(["currency", "revenue", "cost", "margin", "roi"]);
+    columns.extend(["leads", "accepted_leads", "contacts", "appointments", "shows", "sales", "refunds"]);
+    let mut rows = Vec::new();
+    for row in &answer.rows {
+        let names = [&row.day, &row.campaign, &row.channel, &row.source, &row.seller];
+        let names: Vec<Cell> = names.into_iter().filter_map(|name| Some(Cell::Text(name.clone()?))).collect();
+        let counts = [row.leads, row.accepted_leads, row.contacts, row.appointments, row.shows, row.sales, row.refunds];
+        let none: [Option<&RoiMoney>; 1] = [None];
+        let money: Vec<Option<&RoiMoney>> = row.money.iter().map(Some).collect();
+        let lines = if money.is_empty() { none.to_vec() } else { money };
+        for (at, money) in lines.into_iter().enumerate() {
+            let mut cells = names.clone();
+            cells.extend(match money {
+                Some(money) => [
+                    Cell::Plain(money.revenue.currency.clone()),
+                    Cell::Plain(money.revenue.amount.clone()),
+                    Cell::Plain(money.cost.amount.clone()),
+                    Cell::Plain(money.margin.amount.clone()),
+                    Cell::Plain(money.roi.clone().unwrap_or_default()),
+                ],
+                None => [const { Cell::Plain(String::new()) }; 5],
+            });
+            cells.extend(counts.iter().map(|count| if at == 0 { Cell::number(count) } else { Cell::text(None) }));
+            rows.push(cells);
+        }
+    }
+    table(&columns, &rows)
+}
+
+/// Health of what comes in
+///
+/// Entries by recorded day and family, the last of each type and principal, projections, quarantine.
+#[utoipa::path(
+    get,
+    path = "/v1/views/health",
+    tag = "views",
+    params(
+        ("from" = Option<String>, Query, description = "First day; 14 days back if absent"),
+        ("to" = Option<String>, Query, description = "The day after the last one"),
+        ("after" = Option<u64>, Query, description = "Wait until the view has seen this position"),
+    ),
+    responses((status = 200, description = "Health", body = health::Health))
+)]
+pub async fn view_health(caller: Caller, params: Params, headers: HeaderMap) -> Result<Response<Body>, Problem> {
+    let params = params.only(&["from", "to", "after"])?;
+    caught_up(&caller, &params, &headers).await?;
+    let today = caller.service.ledger.now().unix_days();
+    let (from, to) =
+        (day(&params, "from")?.unwrap_or(today - HEALTH_DAYS + 1), day(&params, "to")?.unwrap_or(today + 1));
+    let answer = health::health(&caller.service.ledger.store(), from, to).await?;
+    if !wants_csv(&headers) {
+        return Ok(json_response(&answer));
+    }
+    let mut rows = Vec::new();
+    for day in &answer.days {
+        for (event_type, events) in &day.types {
+            rows.push(vec![
+                Cell::Plain(day.day.clone()),
+                Cell::Text(day.family.clone()),
+                Cell::Text(event_type.clone()),
+                Cell::number(events),
+            ]);
+        }
+    }
+    Ok(table(&["day", "family", "type", "events"], &rows))
+}
+
+/// Consents and refusals in a span of time
+///
+/// How often something was agreed to or refused from `from` (inclusive) to `to` (exclusive), as known at `known_at`.
+#[utoipa::path(
+    get,
+    path = "/v1/views/consent",
+    tag = "views",
+    params(
+        ("from" = Option<String>, Query, description = "Happened at or after, RFC 3339"),
+        ("to" = Option<String>, Query, description = "Happened before, RFC 3339"),
+        ("known_at" = Option<String>, Query, description = "Only what was recorded by then"),
+        ("after" = Option<u64>, Query, description = "Wait until the view has seen this position"),
+    ),
+    responses((status = 200, description = "`items`", body = serde_json::Value))
+)]
+pub async fn view_consent(caller: Caller, params: Params, headers: HeaderMap) -> Result<Response<Body>, Problem> {
+    let params = params.only(&["from", "to", "known_at", "after"])?;
+    caught_up(&caller, &params, &headers).await?;
+    let from = params.time("from")?.unwrap_or(Timestamp::MIN);
+    let to = params.time("to")?.unwrap_or(Timestamp::MAX);
+    let known_at = params.time("known_at")?.unwrap_or(Timestamp::MAX);
+    let items = consent::activity(&caller.service.ledger.store(), from, to, known_at).await?;
+    if !wants_csv(&headers) {
+        return Ok(json_response(&json!({ "items": items })));
+    }
+    let row = |item: &consent::ConsentActivity| {
+        vec![
+            Cell::Plain(item.act.to_owned()),
+            Cell::Plain(item.channels.join(" ")),
+            Cell::text(item.seller.as_deref()),
+            Cell::number(item.count),
+        ]
+    };
+    Ok(table(&["act", "channels", "seller", "count"], &items.iter().map(row).collect::<Vec<_>>()))
+}
+
+/// A person's consent at two instants, and the acts behind it.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct SubjectConsent {
+    /// The person.
+    pub subject: String,
+    /// What had happened by then counts.
+    pub as_of: String,
+    /// What was recorded by then counts.
+    pub known_at: String,
+    /// Where each channel, purpose and seller stands.
+    pub cells: Vec<ConsentCell>,
+    /// The acts, in order.
+    pub acts: Vec<HistoryAct>,
+}
+
+/// Read a person's consent
+///
+/// For each channel, purpose and seller where it stands, and the acts that decide. It informs; it is not the contact gate.
+#[utoipa::path(
+    get,
+    path = "/v1/subjects/{subject}/consent",
+    tag = "subjects",
+    params(
+        ("subject" = String, Path, description = "Pseudonym"),
+        ("as_of" = Option<String>, Query, description = "At this instant; now if absent"),
+        ("known_at" = Option<String>, Query, description = "As known at this instant; now if absent"),
+        ("after" = Option<u64>, Query, description = "Wait until the view has seen this position"),
+    ),
+    responses(
+        (status = 200, description = "The consent", body = SubjectConsent),
+        (status = 404, description = "There is no such subject")
+    )
+)]
+pub async fn subject_consent(
+    caller: Caller,
+    Path(subject): Path<String>,
+    params: Params,
+    headers: HeaderMap,
+) -> Result<Response<Body>, Problem> {
+    let params = params.only(&["as_of", "known_at", "after"])?;
+    let ledger = &caller.service.ledger;
+    let (subject, head) = subjects::known(ledger, &subject)?;
+    caught_up(&caller, &params, &headers).await?;
+    if params.number("after")?.is_none() {
+        // Without a position of the caller's own: what the log says of this person now must be in the view.
+        let behind = |_| Problem::new(codes::PROJECTION_BEHIND, "The view has not seen this person's last entry yet.");
+        caller.service.runner.wait_for(head.position, WAIT).await.map_err(behind)?;
+    }
+    let now = ledger.now();
+    let at = Instants {
+        as_of: params.time("as_of")?.unwrap_or(now),
+        known_at: params.time("known_at")?.unwrap_or(Timestamp::MAX),
+    };
+    let store = ledger.store();
+    let cells = consent::state(&store, &[subject], at).await?;
+    let acts = consent::history(&store, &[subject], at).await?;
+    Ok(json_response(&SubjectConsent {
+        subject: subject.to_string(),
+        as_of: at.as_of.to_string(),
+        known_at: params.time("known_at")?.unwrap_or(now).to_string(),
+        cells,
+        acts,
+    }))
+}
+
+/// List what waits in quarantine
+///
+/// In the order it came, only what is open unless `state=all`.
+#[utoipa::path(
+    get,
+    path = "/v1/quarantine",
+    tag = "quarantine",
+    params(
+        ("state" = Option<String>, Query, description = "`open` (if absent) or `all`"),
+        ("limit" = Option<u64>, Query, description = "Most items, 1 to 1000, 100 if absent"),
+        ("cursor" = Option<String>, Query, description = "The last page's `next_cursor`"),
+        ("after" = Option<u64>, Query, description = "Wait until the view has seen this position"),
+    ),
+    responses((status = 200, description = "A page of items", body = serde_json::Value))
+)]
+pub async fn quarantine_list(caller: Caller, params: Params, headers: HeaderMap) -> Result<Response<Body>, Problem> {
+    let params = params.only(&["state", "limit", "cursor", "after"])?;
+    caught_up(&caller, &params, &headers).await?;
+    let all = match params.text("state") {
+        None | Some("open") => false,
+        Some("all") => true,
+        Some(_) => return Err(Problem::parameter("state", "is open or all")),
+    };
+    let limit = params.number("limit")?.map(u32::try_from).transpose();
+    let limit =
+        limit.ok().filter(|limit| *limit != Some(0)).ok_or_else(|| Problem::parameter("limit", "is from 1 to 1000"))?;
+    let request =
+        crate::views::PageRequest::new(params.text("cursor"), limit, quarantine::LIST).map_err(ViewError::from)?;
+    let page = quarantine::items(&caller.service.ledger.store(), &request, all).await?;
+    Ok(json_response(&page))
+}
