@@ -156,7 +156,7 @@ impl Ledger {
         let row = store.ledger_row().await?.ok_or(OpenError::Absent(id))?;
         let secrets = LedgerSecrets::open(&store, &keyring).await?;
         let size = report.head.map_or(0, |head| head.size);
-        let index = Index::open(&options.folder.join("index"), size)?;
+        let index = Index::open(&options.folder.join("index"), size, options.limits.index_tail_positions)?;
         let postgres = store.engine() == "postgres";
         let anchor = (clock.now().micros(), clock.elapsed());
         let ledger = Arc::new(Ledger {

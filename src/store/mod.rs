@@ -23,6 +23,8 @@ mod payloads;
 mod principals;
 mod rows;
 mod sql;
+#[cfg(test)]
+mod sql_tests;
 pub mod views;
 mod wal;
 
