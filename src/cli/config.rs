@@ -29,7 +29,8 @@ pub(super) struct Which {
 impl ConfigCommand {
     pub fn run(self) -> Outcome {
         let (ConfigCommand::Show(which) | ConfigCommand::Check(which)) = &self;
-        let config = Config::load(which.data.as_deref(), &[]).map_err(|error| Failure::Configuration(error.to_string()))?;
+        let config =
+            Config::load(which.data.as_deref(), &[]).map_err(|error| Failure::Configuration(error.to_string()))?;
         match self {
             ConfigCommand::Check(which) if which.json => print_json(&serde_json::json!({ "ok": true })),
             ConfigCommand::Check(_) => {

@@ -82,7 +82,9 @@ impl Counts {
             EventOutcome::Recorded(_) => self.recorded += 1,
             EventOutcome::Duplicate { .. } => self.duplicate += 1,
             EventOutcome::Quarantined { .. } | EventOutcome::DryRun { .. } => self.quarantined += 1,
-            EventOutcome::Refused { code, detail } => return Err(Failure::Failed(format!("refused: {code}: {detail}"))),
+            EventOutcome::Refused { code, detail } => {
+                return Err(Failure::Failed(format!("refused: {code}: {detail}")));
+            }
         }
         Ok(())
     }
@@ -145,7 +147,8 @@ impl Post {
                 std::io::stdin().lock().read_to_end(&mut body).map_err(failed)?;
             }
         }
-        let forms = crate::ingest::forms::read(&[("content-type", b"application/json")], body.into()).map_err(failed)?;
+        let forms =
+            crate::ingest::forms::read(&[("content-type", b"application/json")], body.into()).map_err(failed)?;
         let mut session = Session::open(&self.data).await?;
         let mut counts = Counts::default();
         let done = submit(&mut session, forms.events, &mut counts).await;

@@ -24,10 +24,42 @@ struct Campaign {
 }
 
 const CAMPAIGNS: [Campaign; 4] = [
-    Campaign { name: "fall-owners", channel: "paid_search", source: "quote-form", vendor: "pub-12", spend_cents: 9_500, price_cents: 6_500, sales_percent: 58 },
-    Campaign { name: "equity-mailer", channel: "outbound_sms", source: "ohio-owners", vendor: "signalwire", spend_cents: 2_600, price_cents: 4_500, sales_percent: 36 },
-    Campaign { name: "absentee-voice", channel: "outbound_voice", source: "absentee-list", vendor: "signalwire", spend_cents: 5_400, price_cents: 8_500, sales_percent: 31 },
-    Campaign { name: "nurture-email", channel: "outbound_email", source: "past-leads", vendor: "instantly", spend_cents: 900, price_cents: 3_000, sales_percent: 22 },
+    Campaign {
+        name: "fall-owners",
+        channel: "paid_search",
+        source: "quote-form",
+        vendor: "pub-12",
+        spend_cents: 9_500,
+        price_cents: 6_500,
+        sales_percent: 58,
+    },
+    Campaign {
+        name: "equity-mailer",
+        channel: "outbound_sms",
+        source: "ohio-owners",
+        vendor: "signalwire",
+        spend_cents: 2_600,
+        price_cents: 4_500,
+        sales_percent: 36,
+    },
+    Campaign {
+        name: "absentee-voice",
+        channel: "outbound_voice",
+        source: "absentee-list",
+        vendor: "signalwire",
+        spend_cents: 5_400,
+        price_cents: 8_500,
+        sales_percent: 31,
+    },
+    Campaign {
+        name: "nurture-email",
+        channel: "outbound_email",
+        source: "past-leads",
+        vendor: "instantly",
+        spend_cents: 900,
+        price_cents: 3_000,
+        sales_percent: 22,
+    },
 ];
 const SELLERS: [&str; 3] = ["broker-a", "broker-b", "broker-c"];
 const AREA_CODES: [(&str, &str); 6] =
@@ -96,14 +128,18 @@ pub(super) fn events(now: Timestamp) -> Vec<Seeded> {
     for day in 0..DAYS {
         let morning = first + day * DAY_MICROS;
         for campaign in &CAMPAIGNS {
-            let mut story = Story { events: &mut events, dice: &mut dice, number: &mut number, subject: None, at: morning };
+            let mut story =
+                Story { events: &mut events, dice: &mut dice, number: &mut number, subject: None, at: morning };
             let spend = campaign.spend_cents * (80 + story.dice.roll(40)) / 100;
             story.after(30);
-            story.tell("cost.recorded", json!({
-                "kind": "media", "amount": money(spend), "campaign": campaign.name, "channel": campaign.channel,
-                "source": campaign.source, "vendor": campaign.vendor, "allocation": "even", "driver": "leads",
-                "cost": format!("media-{day}-{}", campaign.name),
-            }));
+            story.tell(
+                "cost.recorded",
+                json!({
+                    "kind": "media", "amount": money(spend), "campaign": campaign.name, "channel": campaign.channel,
+                    "source": campaign.source, "vendor": campaign.vendor, "allocation": "even", "driver": "leads",
+                    "cost": format!("media-{day}-{}", campaign.name),
+                }),
+            );
         }
         for _ in 0..LEADS_PER_DAY {
             lead += 1;
@@ -127,11 +163,14 @@ fn lead_story(mut story: Story<'_>, lead: u64) {
     let phone = format!("+1{area}55501{:02}", lead % 100);
     let reference = story.subject.clone().unwrap_or_default();
     let email = format!("{reference}@example.com");
-    story.tell("lead.received", json!({
-        "lead": reference, "campaign": campaign.name, "channel": campaign.channel, "source": campaign.source,
-        "vendor": campaign.vendor, "kind": "form", "state": state, "phone": phone, "email": email,
-        "name": format!("Pat Example {lead}"), "ip": format!("192.0.2.{}", lead % 250),
-    }));
+    story.tell(
+        "lead.received",
+        json!({
+            "lead": reference, "campaign": campaign.name, "channel": campaign.channel, "source": campaign.source,
+            "vendor": campaign.vendor, "kind": "form", "state": state, "phone": phone, "email": email,
+            "name": format!("Pat Example {lead}"), "ip": format!("192.0.2.{}", lead % 250),
+        }),
+    );
     let consented = story.dice.roll(100) < 92;
     if consented {
         story.after(1);
@@ -188,10 +227,13 @@ fn sale_story(mut story: Story<'_>, lead: u64, campaign: &Campaign, seller: &str
     }));
     story.after(2_900);
     if story.dice.roll(100) < 78 {
-        story.tell("appointment.shown", json!({
-            "confirmed_by": "seller", "duration_minutes": 25, "seller": seller, "campaign": campaign.name,
-            "source": campaign.source, "appointment": appointment, "lead": reference, "phone": phone,
-        }));
+        story.tell(
+            "appointment.shown",
+            json!({
+                "confirmed_by": "seller", "duration_minutes": 25, "seller": seller, "campaign": campaign.name,
+                "source": campaign.source, "appointment": appointment, "lead": reference, "phone": phone,
+            }),
+        );
     }
     story.after(60);
     let sale = format!("S-{lead}");

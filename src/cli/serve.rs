@@ -89,8 +89,7 @@ pub(super) async fn serve(
         ledgers: Some(Arc::new(Factory(Arc::clone(&app)))),
         ..Settings::default()
     };
-    let state =
-        AppState::new(services, settings, app.clock.clone(), app.random.clone(), app.tasks.clone());
+    let state = AppState::new(services, settings, app.clock.clone(), app.random.clone(), app.tasks.clone());
     let router = crate::http::router(Arc::clone(&state));
     let control = control_listener(&app, &state).await?;
     let address = listener.local_addr().map_err(failed)?;

@@ -52,8 +52,7 @@ impl Verify {
                 verify_bundle(&bytes, key.as_ref())
             }
             (None, Some(folder)) => {
-                let data =
-                    DataArgs { data: folder.clone(), ledger: self.ledger, database: self.database.clone() };
+                let data = DataArgs { data: folder.clone(), ledger: self.ledger, database: self.database.clone() };
                 self.ledger(&data, key).await?
             }
             (None, None) => return Err(Failure::Failed("name a bundle or --data".to_owned())),
@@ -70,7 +69,11 @@ impl Verify {
         let source = crate::app::reading(&data.data, &data.flags(), data.ledger).await?;
         let mut checkpoints = Vec::new();
         if let Ok(note) = std::fs::read(source.folder.join("checkpoint")) {
-            checkpoints.push(NamedCheckpoint { name: "the published checkpoint".to_owned(), note, from_outside: false });
+            checkpoints.push(NamedCheckpoint {
+                name: "the published checkpoint".to_owned(),
+                note,
+                from_outside: false,
+            });
         }
         if source.store.engine() == "postgres"
             && let Some((_, note)) = source.store.checkpoint_last().await.map_err(failed)?

@@ -29,10 +29,13 @@ pub fn table(columns: &[&str], rows: &[Vec<Cell>]) -> Response<Body> {
     let mut out = String::with_capacity(64 * (rows.len() + 1));
     line(&mut out, columns.iter().map(|column| (*column).to_owned()));
     for row in rows {
-        line(&mut out, row.iter().map(|cell| match cell {
-            Cell::Plain(text) => text.clone(),
-            Cell::Text(text) => defused(text),
-        }));
+        line(
+            &mut out,
+            row.iter().map(|cell| match cell {
+                Cell::Plain(text) => text.clone(),
+                Cell::Text(text) => defused(text),
+            }),
+        );
     }
     let mut response = Response::new(Body::from(out));
     let media = HeaderValue::from_static("text/csv; charset=utf-8; header=present");

@@ -84,7 +84,8 @@ impl Problem {
 
     /// A member of a JSON request that is not valid.
     pub fn member(pointer: &str, code: &'static str, detail: &str) -> Problem {
-        let mut problem = Problem::new(codes::REQUEST_INVALID, format!("The request is not valid at {pointer}: {detail}."));
+        let mut problem =
+            Problem::new(codes::REQUEST_INVALID, format!("The request is not valid at {pointer}: {detail}."));
         problem.errors.push(FieldProblem { pointer: pointer.to_owned(), code, detail: detail.to_owned() });
         problem
     }
@@ -188,7 +189,9 @@ impl IntoResponse for Problem {
 impl From<SubmitError> for Problem {
     fn from(error: SubmitError) -> Problem {
         let (code, detail, retry_after) = match &error {
-            SubmitError::QueueFull => (codes::QUEUE_FULL, "Nothing of this request was recorded; send it again.", Some(1)),
+            SubmitError::QueueFull => {
+                (codes::QUEUE_FULL, "Nothing of this request was recorded; send it again.", Some(1))
+            }
             SubmitError::Stopping => {
                 (codes::STOPPING, "The service is stopping; send the request again with the same event ids.", Some(2))
             }
@@ -198,7 +201,9 @@ impl From<SubmitError> for Problem {
                  same event ids, copies are recognised.",
                 Some(2),
             ),
-            SubmitError::NotLeader => (codes::NOT_LEADER, "Another server appends to this ledger; send the request there.", Some(1)),
+            SubmitError::NotLeader => {
+                (codes::NOT_LEADER, "Another server appends to this ledger; send the request there.", Some(1))
+            }
             SubmitError::ClockBehind => {
                 (codes::CLOCK_BEHIND, "The server's clock is more than 2 seconds behind the last entry.", Some(5))
             }
@@ -207,7 +212,9 @@ impl From<SubmitError> for Problem {
                 "The server's clock jumped ahead by more than an hour; an admin has to confirm it first.",
                 Some(60),
             ),
-            SubmitError::Clock(_) => (codes::NOW_BEHIND, "Tallystick-Now is behind the last entry of this ledger.", None),
+            SubmitError::Clock(_) => {
+                (codes::NOW_BEHIND, "Tallystick-Now is behind the last entry of this ledger.", None)
+            }
         };
         let mut problem = Problem::new(code, detail).because(&error);
         problem.retry_after = retry_after;
@@ -311,7 +318,10 @@ mod tests {
         names.dedup();
         assert_eq!(names.len(), count);
         for name in names.iter().chain(codes::OF_EVENTS) {
-            assert!(name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_' || byte.is_ascii_digit()), "{name}");
+            assert!(
+                name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_' || byte.is_ascii_digit()),
+                "{name}"
+            );
         }
     }
 }

@@ -193,6 +193,7 @@ fn short_of(key: &str) -> Option<[u8; 4]> {
 
 fn named_ledger(state: &AppState, named: &HeaderValue) -> Result<Arc<Service>, Problem> {
     let ledger = named.to_str().ok().and_then(|text| text.parse::<LedgerId>().ok());
-    let unknown = || Problem::new(codes::LEDGER_UNKNOWN, "The header Tallystick-Ledger names no ledger of this server.");
+    let unknown =
+        || Problem::new(codes::LEDGER_UNKNOWN, "The header Tallystick-Ledger names no ledger of this server.");
     ledger.and_then(|ledger| state.service(ledger)).ok_or_else(unknown)
 }

@@ -82,7 +82,8 @@ impl Idempotency {
         let mut slots = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         match slots.by_key.get(&key) {
             Some(slot) if slot.body != body => {
-                let detail = "This Idempotency-Key was used with another request body; use a new key for a new request.";
+                let detail =
+                    "This Idempotency-Key was used with another request body; use a new key for a new request.";
                 return Err(Problem::new(codes::IDEMPOTENCY_KEY_REUSED, detail));
             }
             Some(Slot { answer: Some(answer), .. }) => return Ok(Turn::Again(Arc::clone(answer))),
@@ -93,7 +94,8 @@ impl Idempotency {
             None => {}
         }
         while slots.by_key.len() >= ANSWERS_MAX || slots.bytes > ANSWER_BYTES_MAX {
-            let oldest = slots.by_key.iter().filter(|(_, slot)| slot.answer.is_some()).min_by_key(|(_, slot)| slot.since);
+            let oldest =
+                slots.by_key.iter().filter(|(_, slot)| slot.answer.is_some()).min_by_key(|(_, slot)| slot.since);
             let Some(oldest) = oldest.map(|(key, _)| *key) else { break };
             slots.remove(&oldest);
         }

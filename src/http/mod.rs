@@ -33,7 +33,10 @@ use utoipa_swagger_ui::SwaggerUi;
 
 pub use serve::{Socket, serve};
 
-use api::{events_post, events_read, exports, health, keys as keys_api, ledgers, log, proofs, quarantine, schemas, stream, subjects, views};
+use api::{
+    events_post, events_read, exports, health, keys as keys_api, ledgers, log, proofs, quarantine, schemas, stream,
+    subjects, views,
+};
 use error::Problem;
 use front::{Front, front};
 use state::AppState;
@@ -122,7 +125,8 @@ fn describe_security(document: &mut utoipa::openapi::OpenApi) {
         ];
         for (method, operation) in operations {
             let Some(operation) = operation else { continue };
-            let access = routes::find(method, matched).and_then(|number| routes::ROUTES.get(number)).map(|route| route.access);
+            let access =
+                routes::find(method, matched).and_then(|number| routes::ROUTES.get(number)).map(|route| route.access);
             operation.security = match access {
                 Some(routes::Access::Needs(_)) => Some(vec![SecurityRequirement::new("key", Vec::<String>::new())]),
                 Some(routes::Access::Log(_)) => {

@@ -35,8 +35,9 @@ impl Page {
         }
         let after = params.number("after")?.map_or(0, |after| after.saturating_add(1));
         let first = match params.text("cursor") {
-            Some(text) => cursor_read(text, ledger)
-                .ok_or_else(|| Problem::new(codes::CURSOR_INVALID, "The cursor is not one that this ledger gave out."))?,
+            Some(text) => cursor_read(text, ledger).ok_or_else(|| {
+                Problem::new(codes::CURSOR_INVALID, "The cursor is not one that this ledger gave out.")
+            })?,
             None => after,
         };
         Ok(Page { first, limit: usize::try_from(limit).unwrap_or(usize::MAX) })

@@ -29,7 +29,8 @@ const NOW: &str = "tallystick-now";
 /// # Errors
 /// `body_too_large`, `body_unreadable`, `encoding_unsupported`.
 pub async fn body(headers: &HeaderMap, body: Body, bytes_max: usize) -> Result<Bytes, Problem> {
-    let too_large = || Problem::new(codes::BODY_TOO_LARGE, format!("A body of at most {bytes_max} bytes is taken here."));
+    let too_large =
+        || Problem::new(codes::BODY_TOO_LARGE, format!("A body of at most {bytes_max} bytes is taken here."));
     if headers.get(header::CONTENT_ENCODING).is_some_and(|coding| coding != "identity") {
         return Err(Problem::new(codes::ENCODING_UNSUPPORTED, "Send the body without content encoding."));
     }
@@ -56,7 +57,10 @@ pub async fn json<T: serde::de::DeserializeOwned>(headers: &HeaderMap, content: 
         if error.is_data() {
             // The reader's text may repeat values; the place is enough.
             let place = format!("line {} column {}", error.line(), error.column());
-            Problem::new(codes::REQUEST_INVALID, format!("The request does not have the form of this route, near {place}."))
+            Problem::new(
+                codes::REQUEST_INVALID,
+                format!("The request does not have the form of this route, near {place}."),
+            )
         } else {
             Problem::new(codes::NOT_JSON, "The body is not JSON.")
         }
@@ -101,7 +105,11 @@ impl Params {
 
     /// A parameter's text; an empty one counts as absent.
     pub fn text(&self, name: &str) -> Option<&str> {
-        self.0.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str()).filter(|value| !value.is_empty())
+        self.0
+            .iter()
+            .find(|(known, _)| known == name)
+            .map(|(_, value)| value.as_str())
+            .filter(|value| !value.is_empty())
     }
 
     /// Whether a flag stands in the query: `?flag`, `?flag=true`, `?flag=1`.
@@ -131,7 +139,8 @@ impl Params {
     /// `parameter_invalid`.
     pub fn time(&self, name: &str) -> Result<Option<Timestamp>, Problem> {
         let parse = |text: &str| {
-            Timestamp::parse_rfc3339(text).map_err(|_| Problem::parameter(name, "is an RFC 3339 time, such as 2026-11-03T16:40:00Z"))
+            Timestamp::parse_rfc3339(text)
+                .map_err(|_| Problem::parameter(name, "is an RFC 3339 time, such as 2026-11-03T16:40:00Z"))
         };
         self.text(name).map(parse).transpose()
     }
@@ -178,7 +187,8 @@ pub fn now(headers: &HeaderMap, ledger: &Ledger) -> Result<Option<Timestamp>, Pr
         return Err(Problem::new(codes::NOW_NOT_ALLOWED, detail));
     }
     let parsed = value.to_str().ok().and_then(|text| Timestamp::parse_rfc3339(text).ok());
-    let invalid = || Problem::new(codes::NOW_INVALID, "Tallystick-Now is an RFC 3339 time, such as 2026-11-03T16:40:00Z.");
+    let invalid =
+        || Problem::new(codes::NOW_INVALID, "Tallystick-Now is an RFC 3339 time, such as 2026-11-03T16:40:00Z.");
     parsed.map(Some).ok_or_else(invalid)
 }
 
@@ -194,7 +204,8 @@ pub fn position(text: &str) -> Result<u64, Problem> {
 /// Whether a client asks for CSV before JSON. A client that names both, or neither, gets JSON.
 pub fn wants_csv(headers: &HeaderMap) -> bool {
     let accepted = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let accepts = |media: &str| accepted.split(',').any(|item| item.split(';').next().unwrap_or_default().trim() == media);
+    let accepts =
+        |media: &str| accepted.split(',').any(|item| item.split(';').next().unwrap_or_default().trim() == media);
     accepts("text/csv") && !accepts("application/json")
 }
 

@@ -41,8 +41,8 @@ where
     L::Addr: std::fmt::Debug,
 {
     let stop = tasks.clone();
-    let served = axum::serve(listener.tap_io(L::prepare), router)
-        .with_graceful_shutdown(async move { stop.stopping().await });
+    let served =
+        axum::serve(listener.tap_io(L::prepare), router).with_graceful_shutdown(async move { stop.stopping().await });
     tokio::select! {
         done = served.into_future() => done,
         () = async {

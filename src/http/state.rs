@@ -8,9 +8,9 @@ use futures_util::future::BoxFuture;
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::sync::Semaphore;
 
-use super::idempotency::Idempotency;
 use super::api::exports::Exports;
 use super::front::OPERATOR;
+use super::idempotency::Idempotency;
 use super::keys::{Keys, Known};
 use super::metrics::RouteMetrics;
 use super::session::Sessions;
@@ -19,8 +19,8 @@ use crate::domain::ids::LedgerId;
 use crate::domain::time::Timestamp;
 use crate::ingest::Ledger;
 use crate::jobs::checkpoint::Checkpoints;
-use crate::projections::Projections;
 use crate::policy::access::Role;
+use crate::projections::Projections;
 use crate::runtime::{Clock, Randomness, Tasks};
 use crate::store::StoreError;
 
@@ -39,8 +39,6 @@ pub struct Service {
     pub checkpoints: Arc<Checkpoints>,
     /// Its API keys.
     pub keys: Keys,
-    /// Held while a customer's type is registered.
-    pub(super) registering: tokio::sync::Mutex<()>,
     /// Exports that can be fetched.
     pub(super) exports: Exports,
 }
@@ -55,8 +53,7 @@ impl Service {
         runner: Projections,
         checkpoints: Arc<Checkpoints>,
     ) -> Result<Arc<Service>, StoreError> {
-        let registering = tokio::sync::Mutex::new(());
-        let service = Service { ledger, runner, checkpoints, keys: Keys::default(), registering, exports: Exports::default() };
+        let service = Service { ledger, runner, checkpoints, keys: Keys::default(), exports: Exports::default() };
         service.keys_reload().await?;
         Ok(Arc::new(service))
     }
@@ -240,12 +237,9 @@ impl AppState {
     /// Ledgers that an API key with this short name can be for: nearly always one.
     pub(super) fn find_key(&self, text: &str, short: [u8; 4]) -> Option<(Arc<Service>, Known)> {
         let services = self.services.read().unwrap_or_else(PoisonError::into_inner);
-        services
-            .iter()
-            .filter(|service| token::ledger_short(&service.ledger.id) == short)
-            .find_map(|service| {
-                service.keys.find(text, &service.ledger.secrets.pepper).map(|known| (Arc::clone(service), known))
-            })
+        services.iter().filter(|service| token::ledger_short(&service.ledger.id) == short).find_map(|service| {
+            service.keys.find(text, &service.ledger.secrets.pepper).map(|known| (Arc::clone(service), known))
+        })
     }
 
     /// A fresh request id: 8 hex digits of this process and a counter.

@@ -1,5 +1,7 @@
 //! Limits by name. Each has one problem code, so that a client knows which one it met.
 
+use crate::store::index::TAIL_POSITIONS;
+
 /// What one request and one ledger may ask for.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
@@ -15,6 +17,8 @@ pub struct Limits {
     pub queue_requests_max: usize,
     /// Events that the lane takes into one batch.
     pub lane_events_max: usize,
+    /// Positions that the index keeps in memory before it writes them out as sorted runs.
+    pub index_tail_positions: u64,
 }
 
 impl Default for Limits {
@@ -26,6 +30,7 @@ impl Default for Limits {
             nesting_max: 32,
             queue_requests_max: 1_024,
             lane_events_max: 2_000,
+            index_tail_positions: TAIL_POSITIONS,
         }
     }
 }

@@ -155,8 +155,11 @@ mod tests {
     #[test]
     fn the_table_is_exactly_this() {
         let row = |role: Role| -> Vec<String> {
-            let mut actions: Vec<String> =
-                Action::ALL.iter().filter(|action| allowed(role, **action)).map(|action| format!("{action:?}")).collect();
+            let mut actions: Vec<String> = Action::ALL
+                .iter()
+                .filter(|action| allowed(role, **action))
+                .map(|action| format!("{action:?}"))
+                .collect();
             actions.sort();
             actions
         };

@@ -67,6 +67,8 @@ fn sqlite_options(path: &Path) -> SqliteConnectOptions {
         // The appender moves the WAL into the file off the commit path; see `wal.rs`.
         .pragma("wal_autocheckpoint", "0")
         .pragma("trusted_schema", "OFF")
+        // Without it `INSERT OR REPLACE` deletes a row and asks no trigger.
+        .pragma("recursive_triggers", "ON")
         .pragma("cell_size_check", "ON")
         .pragma("mmap_size", "0")
 }

@@ -33,10 +33,6 @@ pub(super) const LEASE_TAKE: &str = "INSERT INTO leases (ledger, holder, epoch, 
      WHERE leases.holder = $2 OR leases.expires < $4";
 pub(super) const LEASE_READ: &str = "SELECT holder, epoch, expires FROM leases WHERE ledger = $1";
 
-pub(super) const DEK_READ: &str = "SELECT key_id, epoch, wrapped FROM deks \
-     WHERE ledger = $1 AND owner = $2 AND class = $3 AND quarter = $4";
-pub(super) const DEKS_OF_OWNER: &str = "SELECT class, quarter, key_id, epoch, wrapped FROM deks \
-     WHERE ledger = $1 AND owner = $2 ORDER BY class, quarter";
 pub(super) const DEK_DELETE: &str = "DELETE FROM deks WHERE ledger = $1 AND owner = $2 AND class = $3 AND quarter = $4";
 
 pub(super) const SECRET_INSERT: &str = "INSERT INTO secrets (ledger, name, version, epoch, wrapped) \
@@ -56,6 +52,7 @@ pub(super) const LEDGER_READ: &str = "SELECT ledger, origin, scratch, created FR
 pub(super) const LEDGERS_READ: &str = "SELECT ledger, origin, scratch, created FROM ledgers ORDER BY ledger";
 
 /// Statements that both engines run as they stand.
+#[cfg(test)]
 pub(super) const SHARED: &[&str] = &[
     HEAD_READ,
     HEAD_CREATE,
@@ -72,8 +69,6 @@ pub(super) const SHARED: &[&str] = &[
     CHECKPOINT_LAST,
     LEASE_TAKE,
     LEASE_READ,
-    DEK_READ,
-    DEKS_OF_OWNER,
     DEK_DELETE,
     SECRET_INSERT,
     SECRETS_READ,
@@ -112,6 +107,7 @@ pub(super) mod sqlite {
          AND d.owner = substr($3, r.i * 56 + 1, 16) AND d.class = CAST(substr($3, r.i * 56 + 17, 20) AS INTEGER) \
          AND d.quarter = CAST(substr($3, r.i * 56 + 37, 20) AS INTEGER)";
 
+    #[cfg(test)]
     pub(in crate::store) const ALL: &[&str] =
         &[ENTRIES_INSERT, PAYLOADS_INSERT, SUBTREES_INSERT, ENTRIES_AT, DEKS_INSERT, DEKS_AT];
 }
@@ -133,6 +129,7 @@ pub(super) mod postgres {
          FROM UNNEST($2::bigint[], $3::bytea[], $4::bigint[], $5::bigint[]) AS r(i, owner, class, quarter) \
          JOIN deks d ON d.ledger = $1 AND d.owner = r.owner AND d.class = r.class AND d.quarter = r.quarter";
 
+    #[cfg(test)]
     pub(in crate::store) const ALL: &[&str] =
         &[ENTRIES_INSERT, PAYLOADS_INSERT, SUBTREES_INSERT, ENTRIES_AT, DEKS_INSERT, DEKS_AT];
 }

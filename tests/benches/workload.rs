@@ -37,12 +37,13 @@ pub struct Workload {
     time: String,
 }
 
-const PEOPLE_MAX: u64 = 1_000_000;
+const PEOPLE_MAX: u64 = 1_000_000 / 8;
 
 impl Workload {
-    pub fn new(lane: u64, lanes: u64, people: People, first_serial: u64, time: String) -> Workload {
-        let _ = lanes;
-        Workload { stream: Stream(lane.wrapping_mul(77) + 1), people, lane, seen: 1, serial: first_serial, time }
+    /// A generator whose serials begin at `first_serial`; the stream depends on both, so phases differ.
+    pub fn new(lane: u64, people: People, first_serial: u64, time: String) -> Workload {
+        let stream = Stream(lane.wrapping_mul(77) ^ first_serial.wrapping_mul(0x2545_F491));
+        Workload { stream, people, lane, seen: 1, serial: first_serial, time }
     }
 
     /// People whom this generator has shown so far, for a second phase that goes on with them.
@@ -50,12 +51,20 @@ impl Workload {
         self.seen = seen.max(1);
     }
 
+    /// How many people it has shown.
+    pub fn seen(&self) -> u64 {
+        self.seen
+    }
+
     fn person(&mut self) -> u64 {
         let new = match self.people {
             People::New => true,
             People::Mixed => self.stream.below(10) == 0 && self.seen < PEOPLE_MAX,
         };
-        if new {
+        if new && self.people == People::New {
+            // Beyond everybody the mixed rows know.
+            self.serial + (1 << 32)
+        } else if new {
             self.seen += 1;
             self.seen - 1
         } else {
@@ -69,15 +78,54 @@ impl Workload {
         let person = self.person() * 64 + self.lane;
         self.serial += 1;
         let serial = self.serial * 64 + self.lane;
-        let phone = format!("+1{:03}555{:04}", 201 + person / 10_000 % 799, person % 10_000);
+        // New people come with an address only: there are not enough numbers that are reserved for examples.
+        let who = match self.people {
+            People::Mixed => format!(r#""phone":"+1{:03}555{:04}""#, 201 + person / 10_000 % 799, person % 10_000),
+            People::New => format!(r#""email":"p{person}@example.com""#),
+        };
         let (event_type, data) = match self.stream.below(7) {
-            0 => ("consent.granted", format!(r#""kind":"pewc","phone":"{phone}","sellers":["broker-a"],"channels":["voice","sms"],"technologies":["manual","automated"],"purposes":["marketing"],"disclosure":{{"authorizes_automated":true,"not_condition_of_purchase":true}},"signature":"checkbox_and_submit","evidence":{{"text":"I agree that Broker A may call and text me.","page_url":"https://example.com/quote"}}"#)),
-            1 => ("contact.attempted", format!(r#""channel":"voice","technology":"manual","purpose":"marketing","seller":"broker-b","topic":"listing-offer","call":"CA-{serial}","campaign":"fall-owners","agent":"agent-7","script":"intro-4","attestation":"A","phone":"{phone}","from":"+18005550100","caller_name":"Example Realty desk""#)),
-            2 => ("contact.message_sent", format!(r#""channel":"sms","segments":1,"encoding":"gsm7","seller":"broker-a","campaign":"fall-owners","vendor":"signalwire","step":2,"template":"follow-up-2","message":"SM-{serial}","phone":"{phone}","from":"+16145550100","body":"Hi Pat, about your quote. Is tomorrow good?""#)),
-            3 => ("lead.received", format!(r#""lead":"lead-{person}","campaign":"fall-owners","channel":"paid_search","source":"quote-form","vendor":"pub-12","kind":"form","state":"OH","phone":"{phone}","email":"p{person}@example.com","name":"Pat Example","ip":"192.0.2.44""#)),
-            4 => ("score.assigned", format!(r#""model":"owner-fit","model_version":"3.2","score":71,"band":"B","probability":"0.184","outcome":"sale","champion":true,"reasons":[{{"rule":"replied-48h","points":30}},{{"rule":"equity-high","points":25}}],"campaign":"fall-owners","phone":"{phone}""#)),
-            5 => ("revenue.recorded", format!(r#""sale":"S-{serial}","kind":"lead_sale","amount":{{"amount":"45.00","currency":"USD"}},"campaign":"fall-owners","channel":"paid_search","source":"quote-form","seller":"broker-a","vendor":"pub-12","lead":"lead-{person}","price_rule":"broker-a-base","note":"sold by the evening desk""#)),
-            _ => ("contact.received", format!(r#""channel":"sms","segments":1,"seller":"broker-a","campaign":"fall-owners","vendor":"signalwire","message":"SM-{serial}","phone":"{phone}","to":"+16145550100","body":"Yes, call me tomorrow after 10 please, I am at home then""#)),
+            0 => (
+                "consent.granted",
+                format!(
+                    r#""kind":"pewc",{who},"sellers":["broker-a"],"channels":["voice","sms"],"technologies":["manual","automated"],"purposes":["marketing"],"disclosure":{{"authorizes_automated":true,"not_condition_of_purchase":true}},"signature":"checkbox_and_submit","evidence":{{"text":"I agree that Broker A may call and text me.","page_url":"https://example.com/quote"}}"#
+                ),
+            ),
+            1 => (
+                "contact.attempted",
+                format!(
+                    r#""channel":"voice","technology":"manual","purpose":"marketing","seller":"broker-b","topic":"listing-offer","call":"CA-{serial}","campaign":"fall-owners","agent":"agent-7","script":"intro-4","attestation":"A",{who},"from":"+18005550100","caller_name":"Example Realty desk""#
+                ),
+            ),
+            2 => (
+                "contact.message_sent",
+                format!(
+                    r#""channel":"sms","segments":1,"encoding":"gsm7","seller":"broker-a","campaign":"fall-owners","vendor":"signalwire","step":2,"template":"follow-up-2","message":"SM-{serial}",{who},"from":"+16145550100","body":"Hi Pat, about your quote. Is tomorrow good?""#
+                ),
+            ),
+            3 => (
+                "lead.received",
+                format!(
+                    r#""lead":"lead-{person}","campaign":"fall-owners","channel":"paid_search","source":"quote-form","vendor":"pub-12","kind":"form","state":"OH",{who},"name":"Pat Example","ip":"192.0.2.44""#
+                ),
+            ),
+            4 => (
+                "score.assigned",
+                format!(
+                    r#""model":"owner-fit","model_version":"3.2","score":71,"band":"B","probability":"0.184","outcome":"sale","champion":true,"reasons":[{{"rule":"replied-48h","points":30}},{{"rule":"equity-high","points":25}}],"campaign":"fall-owners",{who}"#
+                ),
+            ),
+            5 => (
+                "revenue.recorded",
+                format!(
+                    r#""sale":"S-{serial}","kind":"lead_sale","amount":{{"amount":"45.00","currency":"USD"}},"campaign":"fall-owners","channel":"paid_search","source":"quote-form","seller":"broker-a","vendor":"pub-12","lead":"lead-{person}","price_rule":"broker-a-base","note":"sold by the evening desk""#
+                ),
+            ),
+            _ => (
+                "contact.received",
+                format!(
+                    r#""channel":"sms","segments":1,"seller":"broker-a","campaign":"fall-owners","vendor":"signalwire","message":"SM-{serial}",{who},"to":"+16145550100","body":"Yes, call me tomorrow after 10 please, I am at home then""#
+                ),
+            ),
         };
         let _ = write!(
             out,

@@ -144,11 +144,16 @@ impl Served {
     }
 
     /// A request with a role's key and more headers.
-    pub async fn call(&self, role: Role, method: &str, path: &str, headers: &[(&str, &str)], body: impl Into<Body>) -> Answer {
-        let mut request = Request::builder()
-            .method(method)
-            .uri(path)
-            .header("authorization", format!("Bearer {}", self.key(role)));
+    pub async fn call(
+        &self,
+        role: Role,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: impl Into<Body>,
+    ) -> Answer {
+        let mut request =
+            Request::builder().method(method).uri(path).header("authorization", format!("Bearer {}", self.key(role)));
         for (name, value) in headers {
             request = request.header(*name, *value);
         }

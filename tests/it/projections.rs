@@ -568,3 +568,86 @@ async fn quarantined_items_are_listed_until_someone_closes_them() {
     bench.ledger.close();
     bench.tasks.stop().await;
 }
+
+/// A day of lead generation: mostly leads and contacts, some consent, a little money.
+fn busy(count: u32) -> Script {
+    let mut script = Script::default();
+    for id in 0..count {
+        let campaign = format!("campaign-{}", id % 20);
+        match id % 20 {
+            0..8 => script.data("lead.received", json!({ "campaign": campaign, "channel": "web", "source": "form-1" })),
+            8..14 => script.data(
+                "contact.attempted",
+                json!({ "campaign": campaign, "channel": "sms", "purpose": "marketing", "seller": "broker-a" }),
+            ),
+            14..18 => script.data(
+                "consent.granted",
+                json!({ "kind": "pewc", "sellers": ["broker-a"], "channels": ["sms"], "purposes": ["marketing"] }),
+            ),
+            18 => script.with_refs(
+                "revenue.recorded",
+                json!({ "kind": "lead_sale", "amount": usd("40.00"), "campaign": campaign, "seller": "broker-a" }),
+                json!({ "sale": format!("{id:032x}") }),
+            ),
+            _ => script.data("cost.recorded", json!({ "kind": "media", "amount": usd("12.50"), "campaign": campaign })),
+        };
+    }
+    script
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "measures; run it alone"]
+async fn speed_of_folding_and_writing() {
+    let script = busy(200_000);
+    let cursors: Vec<ProjectionCursor> =
+        PROJECTIONS.iter().map(|(projection, _)| ProjectionCursor { projection, generation: 1 }).collect();
+    let started = std::time::Instant::now();
+    for batch in script.0.chunks(4_096) {
+        let mut folder = Folder::new(Track::Live, &cursors, batch[0].position);
+        batch.iter().for_each(|fact| folder.take(fact));
+        folder.finish();
+    }
+    eprintln!("folding: {:.0} events/s", 200_000.0 / started.elapsed().as_secs_f64());
+    let (_folder, store) = sqlite().await;
+    let started = std::time::Instant::now();
+    fold_into(&store, &script, &[4_096]).await;
+    eprintln!("{}: {:.0} events/s", store.engine(), 200_000.0 / started.elapsed().as_secs_f64());
+    let started = std::time::Instant::now();
+    let known = RoiQuery { known_at: Some(Timestamp::MAX), by: groupings().remove(31), ..RoiQuery::default() };
+    let exact = roi(&store, &known).await.unwrap();
+    eprintln!("exact by all names: {} rows in {:?}", exact.rows.len(), started.elapsed());
+    let started = std::time::Instant::now();
+    let daily = roi(&store, &RoiQuery { known_at: None, ..known }).await.unwrap();
+    eprintln!("daily by all names: {} rows in {:?}", daily.rows.len(), started.elapsed());
+    assert_eq!(exact, daily);
+    if let Some(url) = postgres_url() {
+        let unique = tallystick::runtime::Randomness::System.bytes::<16>();
+        let store = Store::open(&Location::Postgres(url), LedgerId::from_bytes(unique)).await.unwrap();
+        let started = std::time::Instant::now();
+        fold_into(&store, &script, &[4_096]).await;
+        eprintln!("{}: {:.0} events/s", store.engine(), 200_000.0 / started.elapsed().as_secs_f64());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "measures; run it alone"]
+async fn speed_of_a_rebuild_from_the_log() {
+    let bench = scratch(None, 74).await;
+    let mut id = 0;
+    for _ in 0..40 {
+        let mut batch = Vec::new();
+        for _ in 0..2_500 {
+            id += 1;
+            let data = json!({ "campaign": format!("campaign-{}", id % 20), "source": "form-1" });
+            batch.push(received(event(id, "lead.received", data)));
+        }
+        bench.ledger.submit(batch, crate::support::options()).await.unwrap();
+    }
+    let size = bench.ledger.size();
+    let started = std::time::Instant::now();
+    let projections = Projections::start(bench.ledger.clone());
+    projections.wait_for(size - 1, Duration::from_secs(60)).await.unwrap();
+    eprintln!("rebuild of {size} entries: {:.0} events/s", 100_000.0 / started.elapsed().as_secs_f64());
+    bench.ledger.close();
+    bench.tasks.stop().await;
+}

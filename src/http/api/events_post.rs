@@ -133,7 +133,8 @@ async fn answer(
     let forms = forms::read(&form_headers(headers), body)?;
     let events_max = ledger.options.limits.batch_events_max;
     if forms.events.len() > events_max {
-        let detail = format!("The request holds {} events; at most {events_max} are taken at once.", forms.events.len());
+        let detail =
+            format!("The request holds {} events; at most {events_max} are taken at once.", forms.events.len());
         return Err(Problem::new(codes::BATCH_TOO_LARGE, detail));
     }
     if asked.proof_wait.is_some() && forms.events.len() > PROOF_EVENTS_MAX {

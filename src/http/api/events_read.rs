@@ -14,9 +14,9 @@ use crate::http::error::Problem;
 use crate::http::front::Caller;
 use crate::http::paging::{Page, json_response, page};
 use crate::http::request::{self, Params};
-use crate::ingest::read::ReadError;
 use crate::ingest::Ledger;
 use crate::ingest::ledger::RawFact;
+use crate::ingest::read::ReadError;
 use crate::policy::access::{Action, Role, allowed};
 
 /// Entries read at once.
@@ -104,8 +104,7 @@ pub async fn facts(
 
 /// A fact as a role may see it.
 pub fn fact_view(fact: &RawFact, role: Role, ledger: &Ledger) -> Result<Value, Problem> {
-    let entry =
-        Entry::decode(&fact.entry).map_err(|source| ReadError::Entry { position: fact.position, source })?;
+    let entry = Entry::decode(&fact.entry).map_err(|source| ReadError::Entry { position: fact.position, source })?;
     let mut view = event_view::receipt_level(&entry, &fact.entry);
     if allowed(role, Action::SubjectsRead) {
         event_view::entry_level(&mut view, &entry, ledger);

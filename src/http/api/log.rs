@@ -69,7 +69,8 @@ pub async fn tile(
     let (content, cache) = match tile.kind {
         TileKind::Entries => {
             // The front asked for this right by the path as sent; the path as decoded decides.
-            let caller = caller.ok_or_else(|| Problem::new(codes::UNAUTHENTICATED, "Entry bundles need an API key."))?;
+            let caller =
+                caller.ok_or_else(|| Problem::new(codes::UNAUTHENTICATED, "Entry bundles need an API key."))?;
             caller.needs(Action::LogEntries)?;
             let entries = service.ledger.store().entries_from(first, first + u64::from(tile.width)).await?;
             let mut bundle = Vec::with_capacity(entries.iter().map(|(_, entry)| entry.len() + 2).sum());

@@ -144,4 +144,3 @@ pub async fn consistency(caller: Caller, params: Params) -> Result<Response<Body
 pub fn newest(service: &Service) -> Result<Arc<Published>, Problem> {
     service.checkpoints.latest().ok_or_else(behind)
 }
-

@@ -40,7 +40,8 @@ pub async fn quarantine_read(caller: Caller, Path(position): Path<String>) -> Re
     let position = item_position(ledger, &position)?;
     let item = ledger.item(position).await?;
     let opened = ledger.open_entry(position).await?;
-    let public: Value = opened.plaintext(PartKind::Public).and_then(|bytes| serde_json::from_slice(bytes).ok()).unwrap_or_default();
+    let public: Value =
+        opened.plaintext(PartKind::Public).and_then(|bytes| serde_json::from_slice(bytes).ok()).unwrap_or_default();
     let received = public.get("data").cloned().unwrap_or_default();
     let problems: Vec<Value> = item
         .problems
@@ -186,9 +187,11 @@ pub async fn quarantine_discard(
 fn reasons(ledger: &Ledger) -> Vec<String> {
     let registry = ledger.registry();
     let listed = registry.current("quarantine.discarded").and_then(|schema| {
-        schema.document.pointer("/properties/reason/enum")?.as_array().map(|reasons| {
-            reasons.iter().filter_map(|reason| reason.as_str().map(str::to_owned)).collect()
-        })
+        schema
+            .document
+            .pointer("/properties/reason/enum")?
+            .as_array()
+            .map(|reasons| reasons.iter().filter_map(|reason| reason.as_str().map(str::to_owned)).collect())
     });
     listed.unwrap_or_default()
 }

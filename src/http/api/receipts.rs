@@ -98,7 +98,9 @@ impl Counts {
 /// The position of the entry that an outcome is about, if the log has one.
 pub fn receipt_of(outcome: &Outcome) -> Option<&Receipt> {
     match outcome {
-        Outcome::Recorded(receipt) | Outcome::Duplicate { receipt, .. } | Outcome::Quarantined { receipt, .. } => Some(receipt),
+        Outcome::Recorded(receipt) | Outcome::Duplicate { receipt, .. } | Outcome::Quarantined { receipt, .. } => {
+            Some(receipt)
+        }
         Outcome::Refused { .. } | Outcome::DryRun { .. } => None,
     }
 }
@@ -243,7 +245,9 @@ fn errors(out: &mut Vec<u8>, problems: &[FieldProblem]) {
 /// What a single event's outcome is as a problem; `None` when it was recorded, now or before, or would have been.
 pub fn problem_of(outcome: &Outcome) -> Option<Problem> {
     match outcome {
-        Outcome::Recorded(_) | Outcome::Duplicate { .. } | Outcome::DryRun { status: "recorded" | "duplicate", .. } => None,
+        Outcome::Recorded(_) | Outcome::Duplicate { .. } | Outcome::DryRun { status: "recorded" | "duplicate", .. } => {
+            None
+        }
         Outcome::Quarantined { receipt, code, problems } => {
             let kind = kind_of(code, codes::EVENT_QUARANTINED);
             let mut problem = Problem::new(kind, sentence("It is kept in quarantine", problems));
@@ -265,7 +269,8 @@ pub fn problem_of(outcome: &Outcome) -> Option<Problem> {
             Some(problem)
         }
         Outcome::Refused { code, detail } => {
-            let mut problem = Problem::new(kind_of(code, codes::EVENT_REFUSED), format!("Nothing was recorded: {detail}."));
+            let mut problem =
+                Problem::new(kind_of(code, codes::EVENT_REFUSED), format!("Nothing was recorded: {detail}."));
             problem.name = code;
             problem.errors.push(FieldProblem { pointer: String::new(), code, detail: detail.clone() });
             Some(problem)
@@ -320,7 +325,11 @@ mod tests {
         let outcomes = [
             Outcome::Recorded(receipt()),
             Outcome::Duplicate { receipt: Receipt { subject: None, position: 0, ..receipt() }, compared: false },
-            Outcome::Quarantined { receipt: receipt(), code: "too_long", problems: vec![problem.clone(), problem.clone()] },
+            Outcome::Quarantined {
+                receipt: receipt(),
+                code: "too_long",
+                problems: vec![problem.clone(), problem.clone()],
+            },
             Outcome::Refused { code: "expect_failed", detail: "no".into() },
             Outcome::DryRun { status: "quarantined", problems: vec![problem] },
             Outcome::DryRun { status: "recorded", problems: Vec::new() },

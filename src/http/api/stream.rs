@@ -67,7 +67,8 @@ pub async fn events_stream(
         (None, None) => caller.service.ledger.size(),
     };
     let permit = Arc::clone(&state.streams).try_acquire_owned();
-    let permit = permit.map_err(|_| Problem::new(codes::STREAMS_FULL, "Too many streams are open; try again later."))?;
+    let permit =
+        permit.map_err(|_| Problem::new(codes::STREAMS_FULL, "Too many streams are open; try again later."))?;
     let event_type = params.text("type").map(str::to_owned);
     let reader = Reader { caller, state, next, event_type, ready: VecDeque::new(), head, _permit: permit };
     Ok(Sse::new(unfold(reader, step)).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)))

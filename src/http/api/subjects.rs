@@ -71,9 +71,13 @@ impl SubjectSearch {
                 let email = Email::parse(&email).map_err(|error| invalid("/email", &error.to_string()))?;
                 Ok(Identifier { kind: IdentifierKind::Email, value: email.into_string() })
             }
-            SubjectSearch { reference: Some(reference), source: Some(source), phone: None, email: None, country: None } => {
-                Identifier::reference(&source, &reference).map_err(|error| invalid("/ref", &error.to_string()))
-            }
+            SubjectSearch {
+                reference: Some(reference),
+                source: Some(source),
+                phone: None,
+                email: None,
+                country: None,
+            } => Identifier::reference(&source, &reference).map_err(|error| invalid("/ref", &error.to_string())),
             _ => Err(invalid("", "name a phone, an email, or a ref (with its source), and nothing else")),
         }
     }
@@ -180,7 +184,8 @@ fn identifiers_of(opened: &Opened) -> Vec<Value> {
     let act = opened.entry.event_type.strip_prefix("identifier.").unwrap_or_default().to_owned();
     let of = |item: &Value| {
         let id = item.get("identifier").cloned();
-        let value = values.iter().find(|value| value.get("identifier") == id.as_ref()).and_then(|value| value.get("value"));
+        let value =
+            values.iter().find(|value| value.get("identifier") == id.as_ref()).and_then(|value| value.get("value"));
         json!({
             "identifier": id,
             "kind": item.get("kind"),
@@ -247,7 +252,8 @@ pub async fn subject_timeline(
 
 /// When it happened: as stated, else when it was recorded.
 fn occurred(opened: &Opened) -> Timestamp {
-    let business: Option<Value> = opened.plaintext(PartKind::Business).and_then(|bytes| serde_json::from_slice(bytes).ok());
+    let business: Option<Value> =
+        opened.plaintext(PartKind::Business).and_then(|bytes| serde_json::from_slice(bytes).ok());
     let stated = business.as_ref().and_then(|part| part.get("occurred")).and_then(Value::as_str);
     stated.and_then(|text| Timestamp::parse_rfc3339(text).ok()).unwrap_or(opened.entry.recorded)
 }

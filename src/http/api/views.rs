@@ -33,7 +33,9 @@ const HEALTH_DAYS: i64 = 14;
 impl From<ViewError> for Problem {
     fn from(error: ViewError) -> Problem {
         match error {
-            ViewError::Cursor(_) => Problem::new(codes::CURSOR_INVALID, "The cursor is not one that this list gave out."),
+            ViewError::Cursor(_) => {
+                Problem::new(codes::CURSOR_INVALID, "The cursor is not one that this list gave out.")
+            }
             ViewError::Store(source) => source.into(),
             ViewError::TooLarge => Problem::internal(chain(&error)),
         }
@@ -94,12 +96,12 @@ fn day(params: &Params, name: &str) -> Result<Option<i64>, Problem> {
     )
 )]
 pub async fn view_roi(caller: Caller, params: Params, headers: HeaderMap) -> Result<Response<Body>, Problem> {
-    let params = params.only(&[
-        "by", "from", "to", "campaign", "channel", "source", "seller", "as_of", "known_at", "after",
-    ])?;
+    let params =
+        params.only(&["by", "from", "to", "campaign", "channel", "source", "seller", "as_of", "known_at", "after"])?;
     caught_up(&caller, &params, &headers).await?;
     let names = params.text("by").unwrap_or("campaign");
-    let by = names.split(',').filter(|name| !name.is_empty()).map(Dimension::from_name).collect::<Option<BTreeSet<_>>>();
+    let by =
+        names.split(',').filter(|name| !name.is_empty()).map(Dimension::from_name).collect::<Option<BTreeSet<_>>>();
     let unknown = || Problem::parameter("by", "lists day, campaign, channel, source or seller");
     let owned = |name: &str| params.text(name).map(str::to_owned);
     let query = RoiQuery {
@@ -133,8 +135,7 @@ fn roi_csv(answer: &Roi, query: &RoiQuery) -> Response<Body> {
     for row in &answer.rows {
         let names = [&row.day, &row.campaign, &row.channel, &row.source, &row.seller];
         let names: Vec<Cell> = names.into_iter().filter_map(|name| Some(Cell::Text(name.clone()?))).collect();
-        let counts =
-            [row.leads, row.accepted_leads, row.contacts, row.appointments, row.shows, row.sales, row.refunds];
+        let counts = [row.leads, row.accepted_leads, row.contacts, row.appointments, row.shows, row.sales, row.refunds];
         let none: [Option<&RoiMoney>; 1] = [None];
         let money: Vec<Option<&RoiMoney>> = row.money.iter().map(Some).collect();
         let lines = if money.is_empty() { none.to_vec() } else { money };
@@ -175,7 +176,8 @@ pub async fn view_health(caller: Caller, params: Params, headers: HeaderMap) -> 
     let params = params.only(&["from", "to", "after"])?;
     caught_up(&caller, &params, &headers).await?;
     let today = caller.service.ledger.now().unix_days();
-    let (from, to) = (day(&params, "from")?.unwrap_or(today - HEALTH_DAYS + 1), day(&params, "to")?.unwrap_or(today + 1));
+    let (from, to) =
+        (day(&params, "from")?.unwrap_or(today - HEALTH_DAYS + 1), day(&params, "to")?.unwrap_or(today + 1));
     let answer = health::health(&caller.service.ledger.store(), from, to).await?;
     if !wants_csv(&headers) {
         return Ok(json_response(&answer));
@@ -319,8 +321,10 @@ pub async fn quarantine_list(caller: Caller, params: Params, headers: HeaderMap)
         Some(_) => return Err(Problem::parameter("state", "is open or all")),
     };
     let limit = params.number("limit")?.map(u32::try_from).transpose();
-    let limit = limit.ok().filter(|limit| *limit != Some(0)).ok_or_else(|| Problem::parameter("limit", "is from 1 to 1000"))?;
-    let request = crate::views::PageRequest::new(params.text("cursor"), limit, quarantine::LIST).map_err(ViewError::from)?;
+    let limit =
+        limit.ok().filter(|limit| *limit != Some(0)).ok_or_else(|| Problem::parameter("limit", "is from 1 to 1000"))?;
+    let request =
+        crate::views::PageRequest::new(params.text("cursor"), limit, quarantine::LIST).map_err(ViewError::from)?;
     let page = quarantine::items(&caller.service.ledger.store(), &request, all).await?;
     Ok(json_response(&page))
 }

@@ -165,12 +165,16 @@ mod tests {
     #[test]
     fn forms_of_other_sites_are_refused() {
         let check = |pairs: &[(&'static str, &'static str)]| {
-            let headers = pairs.iter().map(|(name, value)| {
-                (header::HeaderName::from_static(name), HeaderValue::from_static(value))
-            });
+            let headers = pairs
+                .iter()
+                .map(|(name, value)| (header::HeaderName::from_static(name), HeaderValue::from_static(value)));
             own_page(&headers.collect()).is_ok()
         };
-        assert!(check(&[("host", "127.0.0.1:8480"), ("origin", "http://127.0.0.1:8480"), ("sec-fetch-site", "same-origin")]));
+        assert!(check(&[
+            ("host", "127.0.0.1:8480"),
+            ("origin", "http://127.0.0.1:8480"),
+            ("sec-fetch-site", "same-origin")
+        ]));
         assert!(check(&[]));
         assert!(!check(&[("host", "127.0.0.1:8480"), ("origin", "https://evil.example")]));
         assert!(!check(&[("host", "127.0.0.1:8480"), ("origin", "null")]));

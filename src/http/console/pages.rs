@@ -3,9 +3,9 @@
 
 use askama::Template;
 
+use crate::domain::time::Timestamp;
 use crate::http::error::Problem;
 use crate::http::state::{AppState, Service};
-use crate::domain::time::Timestamp;
 use crate::policy::access::Role;
 use crate::views::roi::{Dimension, RoiQuery, RoiRow};
 use crate::views::{consent, health, roi};

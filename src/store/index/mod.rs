@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 pub use run::RunError;
 use run::{Merge, Row, Run, Source};
-pub use tail::Tail;
+pub use tail::{IdMap, IdSet, Tail};
 
 /// The three things the index knows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,7 +59,7 @@ pub struct FoundHead {
     pub certain: bool,
 }
 
-/// Positions that one tail covers before it is frozen.
+/// Positions that one tail covers before it is frozen, unless the ledger's limits say otherwise.
 pub const TAIL_POSITIONS: u64 = 500_000;
 /// Stands for "several" where one reference names several people.
 pub const AMBIGUOUS: [u8; 16] = [0xff; 16];
@@ -70,6 +70,7 @@ const MERGE_FANIN: usize = 4;
 #[derive(Debug)]
 pub struct Index {
     folder: PathBuf,
+    tail_positions: u64,
     runs: [Vec<Arc<Run>>; 3],
     frozen: Option<Arc<Tail>>,
     tail: Tail,
@@ -77,8 +78,10 @@ pub struct Index {
 
 impl Index {
     /// Opens the runs in `folder` that are intact and cover the log from position 0 without a gap, up to at most `size`.
-    /// Everything else there is deleted. The tail then starts at [`Index::covered`]; the caller fills it from the log.
-    pub fn open(folder: &Path, size: u64) -> io::Result<Index> {
+    /// Everything else there is deleted. The tail then starts at [`Index::covered`]; the caller fills it from the log. A
+    /// tail is frozen when it covers `tail_positions` (at least 1).
+    pub fn open(folder: &Path, size: u64, tail_positions: u64) -> io::Result<Index> {
+        let tail_positions = tail_positions.max(1);
         fs::create_dir_all(folder)?;
         let mut found: [Vec<Run>; 3] = [Vec::new(), Vec::new(), Vec::new()];
         for item in fs::read_dir(folder)? {
@@ -113,12 +116,13 @@ impl Index {
             }
             return Ok(Index {
                 folder: folder.to_path_buf(),
+                tail_positions,
                 runs: Default::default(),
                 frozen: None,
                 tail: Tail::new(0),
             });
         }
-        Ok(Index { folder: folder.to_path_buf(), runs, frozen: None, tail: Tail::new(covered) })
+        Ok(Index { folder: folder.to_path_buf(), tail_positions, runs, frozen: None, tail: Tail::new(covered) })
     }
 
     /// First position that no run covers.
@@ -179,7 +183,7 @@ impl Index {
     /// Freezes the tail when it covers enough positions and no other one is being written. The caller passes the frozen
     /// tail to [`write_runs`] off the append path and hands the result to [`Index::install`].
     pub fn freeze(&mut self, size: u64) -> Option<(PathBuf, Arc<Tail>, u64)> {
-        if self.frozen.is_some() || size < self.tail.first() + TAIL_POSITIONS {
+        if self.frozen.is_some() || size < self.tail.first() + self.tail_positions {
             return None;
         }
         let frozen = Arc::new(std::mem::replace(&mut self.tail, Tail::new(size)));
@@ -198,7 +202,7 @@ impl Index {
     /// The runs of each kind that should be merged into one, oldest first, if any are due.
     pub fn merge_due(&self) -> Option<MergePlan> {
         let list = self.list(Kind::Dedupe);
-        let class = |run: &Run| (run.end() - run.first()) / TAIL_POSITIONS;
+        let class = |run: &Run| (run.end() - run.first()) / self.tail_positions;
         let last = class(list.last()?);
         let from = list.iter().rposition(|run| class(run) > last).map_or(0, |larger| larger + 1);
         let equal = list.len() - from;

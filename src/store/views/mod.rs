@@ -12,7 +12,7 @@ mod health;
 mod money;
 mod quarantine;
 mod rows;
-mod sql;
+pub(super) mod sql;
 
 pub use codes::{
     Account, CHANNELS, CONSENT_FLAGS, ConsentAct, ItemState, LineKind, MEASURE_COST, MEASURE_REVENUE, PURPOSES,

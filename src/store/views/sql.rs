@@ -280,7 +280,7 @@ pub(super) mod sqlite {
 }
 
 /// Bulk statements for Postgres: `$1` ledger, `$2` generation, then one array a column.
-pub(super) mod postgres {
+pub(in crate::store) mod postgres {
     pub(in crate::store::views) const PARKED_INSERT: &str = "INSERT INTO parked (ledger, generation, position, projection, reason) SELECT $1::bytea, * FROM \
          UNNEST($2::bigint[], $3::bigint[], $4::text[], $5::text[]) AS r WHERE true ON CONFLICT (ledger, generation, \
          projection, position) DO NOTHING";

@@ -36,7 +36,9 @@ async fn a_key_is_made_once_works_and_stops_working() {
     let revoked = served.call(Role::Admin, "DELETE", &path, &[], Body::empty()).await.ok(200);
     post("b").await.refused(401, "unauthenticated");
     served.call(Role::Admin, "DELETE", &path, &[], Body::empty()).await.refused(404, "not_found");
-    for (position, expected) in [(&made["position"], "access.key_created"), (&revoked["position"], "access.key_revoked")] {
+    for (position, expected) in
+        [(&made["position"], "access.key_created"), (&revoked["position"], "access.key_revoked")]
+    {
         let entry = served.get(&format!("/v1/events/{position}")).await.ok(200);
         assert_eq!(entry["type"], expected);
         assert_eq!(entry["data"]["principal"], made["principal"]);
@@ -120,7 +122,10 @@ async fn a_scratch_ledger_is_made_and_served_beside_the_first() {
     served.send(request("a")).await.ok(201);
     assert_eq!(served.bench.ledger.size(), 1, "the first ledger saw nothing of it");
     served.manage("/v1/admin/ledgers", &json!({"scratch": false})).await.refused(422, "request_invalid");
-    served.manage("/v1/admin/ledgers", &json!({"begins": "2026-01-01T00:00:00Z"})).await.refused(422, "request_invalid");
+    served
+        .manage("/v1/admin/ledgers", &json!({"begins": "2026-01-01T00:00:00Z"}))
+        .await
+        .refused(422, "request_invalid");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -136,7 +141,9 @@ async fn health_metrics_and_state_are_told() {
     let subject = subject["items"][0]["subject"].as_str().unwrap().to_owned();
     served.get(&format!("/v1/subjects/{subject}")).await.ok(200);
     let metrics = ask("/metrics").await.text();
-    for name in ["tallystick_http_requests_total", "tallystick_events_total", "tallystick_log_entries", "_seconds_bucket"] {
+    for name in
+        ["tallystick_http_requests_total", "tallystick_events_total", "tallystick_log_entries", "_seconds_bucket"]
+    {
         assert!(metrics.contains(name), "{name} in {metrics}");
     }
     for personal in ["MARKER", "6145550101", &subject] {

@@ -37,7 +37,9 @@ async fn a_key_opens_the_overview_and_logging_out_closes_it() {
 
     let stranger = ask(&served, "GET", "/", &[], String::new()).await;
     assert_eq!(stranger.status, 200);
-    assert!(stranger.text().contains("type=\"password\"") && !stranger.text().contains(&served.bench.ledger.id.to_string()));
+    assert!(
+        stranger.text().contains("type=\"password\"") && !stranger.text().contains(&served.bench.ledger.id.to_string())
+    );
     let policy = stranger.header("content-security-policy");
     assert!(policy.starts_with("default-src 'none'") && !policy.contains("unsafe"), "{policy}");
 
@@ -52,11 +54,18 @@ async fn a_key_opens_the_overview_and_logging_out_closes_it() {
     assert_eq!(last.status, 200);
     let page = ask(&served, "GET", "/", &[("cookie", &cookie)], String::new()).await;
     let text = page.text();
-    for shown in ["entries in the log", &served.bench.ledger.root_now().1.to_string(), campaign, "Verifier key", "Log out"] {
+    for shown in
+        ["entries in the log", &served.bench.ledger.root_now().1.to_string(), campaign, "Verifier key", "Log out"]
+    {
         assert!(text.contains(shown), "{shown} in {text}");
     }
     assert!(!text.contains("<script") && !text.contains("style="));
-    assert!(ask(&served, "GET", "/console/console.css", &[], String::new()).await.header("content-type").starts_with("text/css"));
+    assert!(
+        ask(&served, "GET", "/console/console.css", &[], String::new())
+            .await
+            .header("content-type")
+            .starts_with("text/css")
+    );
     ask(&served, "GET", "/console/nothing.css", &[], String::new()).await.refused(404, "not_found");
 
     ask(&served, "POST", "/console/logout", &[("cookie", &cookie)], String::new()).await;
@@ -96,5 +105,7 @@ async fn a_revoked_key_ends_its_sessions() {
 async fn behind_tls_the_cookie_is_bound_to_the_host() {
     let served = served_with(1004, Settings { secure_cookies: true, ..Settings::default() }).await;
     let set = login(&served, Role::Reader).await;
-    assert!(set.header("set-cookie").starts_with("__Host-tallystick=") && set.header("set-cookie").contains("; Secure"));
+    assert!(
+        set.header("set-cookie").starts_with("__Host-tallystick=") && set.header("set-cookie").contains("; Secure")
+    );
 }

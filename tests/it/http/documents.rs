@@ -19,7 +19,10 @@ fn the_checked_in_description_is_the_served_one() {
         std::fs::write(&path, &now).unwrap();
     }
     let kept = std::fs::read_to_string(&path).unwrap_or_default();
-    assert!(kept == now, "ops/openapi.json differs; if that is meant: TALLYSTICK_BLESS=1 cargo test --test it documents");
+    assert!(
+        kept == now,
+        "ops/openapi.json differs; if that is meant: TALLYSTICK_BLESS=1 cargo test --test it documents"
+    );
     assert!(now.contains("\"openapi\": \"3.1"));
 }
 
@@ -43,7 +46,11 @@ fn every_code_is_explained() {
     let explained: BTreeSet<String> = text.lines().filter_map(row).collect();
     let known: BTreeSet<String> =
         codes::ALL.iter().map(|code| code.name).chain(codes::OF_EVENTS.iter().copied()).map(str::to_owned).collect();
-    assert_eq!(known.difference(&explained).collect::<Vec<_>>(), Vec::<&String>::new(), "not explained in ops/errors.md");
+    assert_eq!(
+        known.difference(&explained).collect::<Vec<_>>(),
+        Vec::<&String>::new(),
+        "not explained in ops/errors.md"
+    );
     assert_eq!(explained.difference(&known).collect::<Vec<_>>(), Vec::<&String>::new(), "explained and unknown");
 }
 

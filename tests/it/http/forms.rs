@@ -32,9 +32,11 @@ async fn binary(served: &Served, event: &Value) -> Answer {
             })
             .collect()
     };
-    let attributes = event.as_object().unwrap().iter().filter(|(name, _)| *name != "data" && *name != "datacontenttype");
-    let headers: Vec<(String, String)> =
-        attributes.map(|(name, value)| (format!("ce-{name}"), encode(value.as_str().unwrap_or(&value.to_string())))).collect();
+    let attributes =
+        event.as_object().unwrap().iter().filter(|(name, _)| *name != "data" && *name != "datacontenttype");
+    let headers: Vec<(String, String)> = attributes
+        .map(|(name, value)| (format!("ce-{name}"), encode(value.as_str().unwrap_or(&value.to_string()))))
+        .collect();
     let mut all = vec![("content-type", "application/json")];
     all.extend(headers.iter().map(|(name, value)| (name.as_str(), value.as_str())));
     served.call(Role::Recorder, "POST", "/v1/events", &all, event["data"].to_string()).await
@@ -69,7 +71,11 @@ async fn every_type_is_recorded_in_every_form() {
         let answer = served.call(Role::Recorder, "POST", "/v1/events", &[("content-type", media)], body).await.ok(200);
         assert_eq!(answer["recorded"], list.len(), "{form}: {answer}");
         let statuses = answer["results"].as_array().unwrap();
-        assert!(statuses.iter().all(|result| result["status"] == "recorded" && result["leaf"].as_str().unwrap().len() == 64));
+        assert!(
+            statuses
+                .iter()
+                .all(|result| result["status"] == "recorded" && result["leaf"].as_str().unwrap().len() == 64)
+        );
     }
 }
 
@@ -98,7 +104,8 @@ async fn a_batch_is_answered_event_by_event_or_refused_as_a_whole() {
     let size = served.bench.ledger.size();
     assert_eq!(size, 1, "nothing of a refused batch is recorded or kept");
     let answer = served.post(&list).await.ok(200);
-    let statuses: Vec<&str> = answer["results"].as_array().unwrap().iter().map(|r| r["status"].as_str().unwrap()).collect();
+    let statuses: Vec<&str> =
+        answer["results"].as_array().unwrap().iter().map(|r| r["status"].as_str().unwrap()).collect();
     assert_eq!(statuses, ["recorded", "quarantined", "duplicate"]);
     assert_eq!(answer["results"][1]["errors"][0]["pointer"], "#/data/phone");
     assert_eq!((&answer["recorded"], &answer["quarantined"], &answer["duplicate"]), (&json!(1), &json!(1), &json!(1)));
@@ -153,7 +160,9 @@ async fn foreign_cloudevents_are_understood_and_kept() {
     assert_eq!(batch["quarantined"], 2, "{batch}");
     let missing = post("application/cloudevents+json", read("invalid_missing_source.json")).await;
     assert_eq!(missing.refused(422, "required_attribute_missing")["errors"][0]["pointer"], "#/source");
-    post("application/cloudevents+json", read("invalid_extension_name.json")).await.refused(422, "invalid_attribute_name");
+    post("application/cloudevents+json", read("invalid_extension_name.json"))
+        .await
+        .refused(422, "invalid_attribute_name");
     let binary = read("binary.http").replace("\r\n", "\n");
     let (head, body) = binary.split_once("\n\n").unwrap();
     let headers: Vec<(String, String)> = head

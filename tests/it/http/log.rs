@@ -55,14 +55,17 @@ async fn the_log_is_readable_as_tiles() {
     let mut leaves = Vec::new();
     let mut bundles = Vec::new();
     for tile in tiles_at(size) {
-        let answer = served.call(Role::Auditor, "GET", &format!("/log/{id}/{tile}"), &[], axum::body::Body::empty()).await;
+        let answer =
+            served.call(Role::Auditor, "GET", &format!("/log/{id}/{tile}"), &[], axum::body::Body::empty()).await;
         assert_eq!(answer.status, 200, "{tile}: {}", answer.text());
         assert!(answer.header("cache-control").contains("immutable"));
         match tile.kind {
             tallystick::chain::tile::TileKind::Entries => {
                 bundles.extend(bundle_entries(&answer.bytes, tile.width).unwrap().into_iter().map(leaf_hash));
             }
-            tallystick::chain::tile::TileKind::Hashes(0) => leaves.extend(tile_hashes(&answer.bytes, tile.width).unwrap()),
+            tallystick::chain::tile::TileKind::Hashes(0) => {
+                leaves.extend(tile_hashes(&answer.bytes, tile.width).unwrap())
+            }
             tallystick::chain::tile::TileKind::Hashes(_) => {
                 let hashes = tile_hashes(&answer.bytes, tile.width).unwrap();
                 assert_eq!(hashes[0], root_of(leaves[..256].iter().copied()));

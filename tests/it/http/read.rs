@@ -44,7 +44,10 @@ async fn pages_cover_the_log_without_gap_or_repeat() {
 async fn recorded_time_selects_a_span() {
     let served = served(502).await;
     for (id, now) in [("a", "2026-11-21T08:00:00Z"), ("b", "2026-11-21T09:00:00Z"), ("c", "2026-11-21T10:00:00Z")] {
-        served.post_with("/v1/events", &[("tallystick-now", now)], &consent(id, "lead-1", "+16145550101")).await.ok(201);
+        served
+            .post_with("/v1/events", &[("tallystick-now", now)], &consent(id, "lead-1", "+16145550101"))
+            .await
+            .ok(201);
     }
     let count = async |query: &str| {
         let page = served.get(&format!("/v1/events?type=consent.granted&{query}")).await.ok(200);
@@ -67,7 +70,11 @@ async fn an_event_shows_each_role_what_it_may_see() {
     };
     let recorder = read(Role::Recorder).await;
     assert_eq!(recorder["type"], "consent.granted");
-    assert!(recorder.get("data").is_none() && recorder.get("parts").is_none() && !recorder.to_string().contains("6145550101"));
+    assert!(
+        recorder.get("data").is_none()
+            && recorder.get("parts").is_none()
+            && !recorder.to_string().contains("6145550101")
+    );
     let reader = read(Role::Reader).await;
     assert_eq!(reader["data"], event["data"], "what was split is put together again");
     assert_eq!(reader["attributes"]["id"], "a");
@@ -116,10 +123,9 @@ async fn people_are_found_by_what_identifies_them() {
 async fn a_timeline_follows_the_links_on_both_axes() {
     let served = served(505).await;
     let mut subject = String::new();
-    for (id, now, occurred) in [
-        ("a", "2026-11-21T08:00:00Z", "2026-11-01T00:00:00Z"),
-        ("b", "2026-11-21T09:00:00Z", "2026-10-01T00:00:00Z"),
-    ] {
+    for (id, now, occurred) in
+        [("a", "2026-11-21T08:00:00Z", "2026-11-01T00:00:00Z"), ("b", "2026-11-21T09:00:00Z", "2026-10-01T00:00:00Z")]
+    {
         let mut event = consent(id, "lead-1", "+16145550101");
         event["time"] = occurred.into();
         let receipt = served.post_with("/v1/events", &[("tallystick-now", now)], &event).await.ok(201);

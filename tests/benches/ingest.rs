@@ -1,0 +1,329 @@
+//! `cargo bench --bench ingest`: the whole service over HTTP on loopback, everything on, with the same engine's bare-table
+//! rate and the device's sync latency measured in the same run.
+//!
+//! TALLYSTICK_BENCH_EVENTS   events a throughput row posts (default 300000)
+//! TALLYSTICK_BENCH_STORED   events to load before a second round of the rows (default 0; 10000000 for the long lane)
+//! TALLYSTICK_BENCH_POSTGRES a Postgres URL to measure that engine too
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::float_arithmetic,
+    clippy::indexing_slicing,
+    missing_docs,
+    reason = "a bench that cannot go on has failed, and rates are floats"
+)]
+#![allow(clippy::disallowed_methods, clippy::cast_precision_loss, reason = "a bench reads the clock")]
+
+mod bare;
+mod client;
+mod workload;
+
+use std::net::{SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use client::{Connection, number};
+use workload::{People, Workload};
+
+struct Server {
+    child: Child,
+    address: SocketAddr,
+    key: String,
+    folder: PathBuf,
+}
+
+fn variable(name: &str, default: u64) -> u64 {
+    std::env::var(name).ok().and_then(|value| value.parse().ok()).unwrap_or(default)
+}
+
+fn program() -> Command {
+    Command::new(env!("CARGO_BIN_EXE_tallystick"))
+}
+
+fn free_address() -> SocketAddr {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+}
+
+impl Server {
+    fn start(folder: &Path, database: Option<&str>) -> Server {
+        let mut init = program();
+        init.args(["init", "--json", "--data"]).arg(folder);
+        if let Some(url) = database {
+            init.args(["--database", url]);
+        }
+        let made = init.output().unwrap();
+        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        let made: serde_json::Value = serde_json::from_slice(&made.stdout).unwrap();
+        let address = free_address();
+        let child = program()
+            .args(["serve", "--listen", &address.to_string(), "--data"])
+            .arg(folder)
+            .env("TALLYSTICK_TELEMETRY_LEVEL", "warn")
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap();
+        let server = Server {
+            child,
+            address,
+            key: made["admin_key"].as_str().unwrap().to_owned(),
+            folder: folder.to_path_buf(),
+        };
+        for _ in 0..600 {
+            if std::net::TcpStream::connect(address).is_ok() && server.connection().get("/readyz").0 == 200 {
+                return server;
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        panic!("the server did not become ready");
+    }
+
+    fn connection(&self) -> Connection {
+        Connection::open(self.address, &self.key)
+    }
+
+    fn memory_mb(&self, field: &str) -> u64 {
+        let text = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = text.lines().find(|line| line.starts_with(field)).unwrap();
+        line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() / 1024
+    }
+
+    fn cpu_seconds(&self) -> f64 {
+        let text = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap();
+        let fields: Vec<&str> = text.rsplit(')').next().unwrap().split_whitespace().collect();
+        (fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()) as f64 / 100.0
+    }
+
+    fn lag(&self) -> u64 {
+        let mut connection = self.connection();
+        number(connection.get("/v1/admin/ledger").1, "lag_events").unwrap_or(u64::MAX)
+    }
+
+    fn stop(mut self) {
+        let id = self.child.id().to_string();
+        Command::new("kill").args(["-TERM", &id]).status().unwrap();
+        self.child.wait().unwrap();
+    }
+}
+
+/// Keeps serials of all phases apart and remembers whom the generators have shown.
+struct Phase {
+    serial: AtomicU64,
+    seen: AtomicU64,
+}
+
+fn rate(count: u64, took: Duration) -> f64 {
+    count as f64 / took.as_secs_f64()
+}
+
+fn now_text() -> String {
+    "2026-11-19T12:00:00Z".to_owned()
+}
+
+/// Posts `events` events in lists of `size` on `connections` connections.
+fn throughput(
+    server: &Server,
+    phase: &Phase,
+    people: People,
+    events: u64,
+    size: u64,
+    connections: u64,
+) -> (f64, Vec<Duration>, u64) {
+    let first = phase.serial.fetch_add(events + 1_000, Ordering::SeqCst);
+    let seen = phase.seen.load(Ordering::SeqCst);
+    let posted = AtomicU64::new(0);
+    let lag_max = AtomicU64::new(0);
+    let started = Instant::now();
+    let mut latencies = Vec::new();
+    std::thread::scope(|scope| {
+        let posted = &posted;
+        let lag_max = &lag_max;
+        let threads: Vec<_> = (0..connections)
+            .map(|lane| {
+                scope.spawn(move || {
+                    let mut connection = server.connection();
+                    let mut work = Workload::new(lane, people, first, now_text());
+                    work.people_seen(seen / connections);
+                    let (mut body, mut latencies) = (String::new(), Vec::new());
+                    while posted.fetch_add(size, Ordering::Relaxed) < events {
+                        body.clear();
+                        if size > 1 {
+                            body.push('[');
+                        }
+                        for index in 0..size {
+                            if index > 0 {
+                                body.push(',');
+                            }
+                            work.event(&mut body);
+                        }
+                        if size > 1 {
+                            body.push(']');
+                        }
+                        let begun = Instant::now();
+                        let (status, answer) = connection.post("application/json", body.as_bytes());
+                        latencies.push(begun.elapsed());
+                        let recorded = if size > 1 { number(answer, "recorded") } else { (status == 201).then_some(1) };
+                        assert_eq!(
+                            recorded,
+                            Some(size),
+                            "{status}: {}",
+                            String::from_utf8_lossy(&answer[..answer.len().min(600)])
+                        );
+                    }
+                    (latencies, work.seen())
+                })
+            })
+            .collect();
+        let watcher = scope.spawn(move || {
+            while posted.load(Ordering::Relaxed) < events {
+                lag_max.fetch_max(server.lag(), Ordering::Relaxed);
+                std::thread::sleep(Duration::from_millis(250));
+            }
+        });
+        let mut seen_now = 0;
+        for thread in threads {
+            let (own, seen) = thread.join().unwrap();
+            latencies.extend(own);
+            seen_now += seen;
+        }
+        if people == People::Mixed {
+            phase.seen.fetch_max(seen_now, Ordering::SeqCst);
+        }
+        watcher.join().unwrap();
+    });
+    let took = started.elapsed();
+    latencies.sort_unstable();
+    (rate(events, took), latencies, lag_max.load(Ordering::Relaxed))
+}
+
+/// Posts single events at a fixed rate; latencies count from when each should have started.
+fn fixed_rate(server: &Server, phase: &Phase, per_second: u64, seconds: u64, connections: u64) -> Vec<Duration> {
+    let events = per_second * seconds;
+    let first = phase.serial.fetch_add(events + 1_000, Ordering::SeqCst);
+    let seen = phase.seen.load(Ordering::SeqCst);
+    let started = Instant::now() + Duration::from_millis(50);
+    let mut all: Vec<Duration> = Vec::new();
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..connections)
+            .map(|lane| {
+                scope.spawn(move || {
+                    let mut connection = server.connection();
+                    let mut work = Workload::new(lane, People::Mixed, first, now_text());
+                    work.people_seen(seen / connections);
+                    let (mut body, mut latencies) = (String::new(), Vec::new());
+                    let mut turn = lane;
+                    while turn < events {
+                        body.clear();
+                        work.event(&mut body);
+                        let intended = started + Duration::from_nanos(turn * 1_000_000_000 / per_second);
+                        if let Some(wait) = intended.checked_duration_since(Instant::now()) {
+                            std::thread::sleep(wait);
+                        }
+                        assert_eq!(connection.post("application/json", body.as_bytes()).0, 201);
+                        latencies.push(intended.elapsed());
+                        turn += connections;
+                    }
+                    latencies
+                })
+            })
+            .collect();
+        for thread in threads {
+            all.extend(thread.join().unwrap());
+        }
+    });
+    all.sort_unstable();
+    all
+}
+
+fn quantile(sorted: &[Duration], thousandths: usize) -> String {
+    let at = (sorted.len() * thousandths / 1000).min(sorted.len() - 1);
+    format!("{:.2} ms", sorted[at].as_secs_f64() * 1e3)
+}
+
+fn rows(server: &Server, phase: &Phase, bare: f64, at: &str) {
+    let events = variable("TALLYSTICK_BENCH_EVENTS", 300_000);
+    let (batches, _, lag) = throughput(server, phase, People::Mixed, events, 100, 8);
+    println!(
+        "| batches of 100, 8 connections | {at} | {batches:.0} events/s | {:.2} of bare | lag at most {lag} |",
+        batches / bare
+    );
+    let (single, latency, lag) = throughput(server, phase, People::Mixed, events / 4, 1, 32);
+    println!(
+        "| one event a request, 32 connections | {at} | {single:.0} events/s | {:.2} of bare | p50 {}, p99 {}, lag at most {lag} |",
+        single / bare,
+        quantile(&latency, 500),
+        quantile(&latency, 990)
+    );
+    let fixed = fixed_rate(server, phase, 5_000, 10, 32);
+    println!(
+        "| fixed 5,000 single events/s, 32 connections | {at} | 5000 events/s | | p50 {}, p99 {} from intended start |",
+        quantile(&fixed, 500),
+        quantile(&fixed, 990)
+    );
+    let (new, _, lag) = throughput(server, phase, People::New, events, 100, 8);
+    println!(
+        "| import of new people, batches of 100 | {at} | {new:.0} events/s | {:.2} of bare | lag at most {lag} |",
+        new / bare
+    );
+}
+
+fn engine(name: &str, folder: &Path, database: Option<&str>, bare: f64) {
+    let server = Server::start(folder, database);
+    let phase = Phase { serial: AtomicU64::new(1), seen: AtomicU64::new(1) };
+    println!("\n### {name}\n");
+    println!(
+        "bare table, 1,000 rows a commit, same engine and settings: {bare:.0} events/s (one entry and three payload rows)\n"
+    );
+    println!("| row | stored before | rate | ratio | latency |");
+    println!("|---|---|---|---|---|");
+    throughput(&server, &phase, People::Mixed, 20_000, 100, 8);
+    rows(&server, &phase, bare, "0");
+    let stored = variable("TALLYSTICK_BENCH_STORED", 0);
+    if stored > 0 {
+        let (loaded, _, lag) = throughput(&server, &phase, People::Mixed, stored, 1_000, 8);
+        println!(
+            "| loading, batches of 1,000, 8 connections | {stored} loaded | {loaded:.0} events/s | {:.2} of bare | lag at most {lag} |",
+            loaded / bare
+        );
+        rows(&server, &phase, bare, &format!("{stored}"));
+        let begun = Instant::now();
+        let (status, _) = server.connection().get(&format!("/v1/events/{}/proof", stored / 2));
+        println!("\nproof of entry {}: HTTP {status} in {:.2} ms", stored / 2, begun.elapsed().as_secs_f64() * 1e3);
+    }
+    println!(
+        "\nserver memory: {} MB peak, {} MB now; {:.1} s of CPU",
+        server.memory_mb("VmHWM"),
+        server.memory_mb("VmRSS"),
+        server.cpu_seconds()
+    );
+    let folder = server.folder.clone();
+    server.stop();
+    let begun = Instant::now();
+    let verified = program().args(["verify", "--json", "--data"]).arg(&folder).output().unwrap();
+    let took = begun.elapsed();
+    let report: serde_json::Value = serde_json::from_slice(&verified.stdout).unwrap_or_default();
+    let size = report["size"].as_u64().unwrap_or(0);
+    println!(
+        "verify with every part opened: ok={} {size} entries in {:.1} s, {:.0} entries/s",
+        report["ok"],
+        took.as_secs_f64(),
+        rate(size, took)
+    );
+}
+
+fn main() {
+    if std::env::args().any(|argument| argument == "--list") {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    println!("sync of 4 KiB on this device: {}", bare::sync_latency(folder.path()));
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    let bare = runtime.block_on(bare::sqlite(folder.path()));
+    engine("SQLite, synchronous=FULL", &folder.path().join("sqlite"), None, bare);
+    if let Ok(url) = std::env::var("TALLYSTICK_BENCH_POSTGRES") {
+        let bare = runtime.block_on(bare::postgres(&url));
+        engine("Postgres, synchronous_commit=on", &folder.path().join("postgres"), Some(&url), bare);
+    }
+}

@@ -1,0 +1,52 @@
+//! Event scripts: the same events in the same order, for whoever asks.
+
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+use tallystick::chain::entry::EntryRef;
+use tallystick::ingest::{Ledger, Outcome, Receipt};
+
+/// Event `number` of a script about `people` persons.
+pub fn event(number: u64, people: u64) -> Value {
+    let person = number % people;
+    let phone = format!("+161455501{:02}", person % 100);
+    let (event_type, data) = match number % 4 {
+        0 | 1 => (
+            "consent.granted",
+            json!({
+                "kind": "pewc", "phone": phone, "sellers": ["broker-a"], "channels": ["sms"], "purposes": ["marketing"],
+                "note": format!("form {number}"),
+            }),
+        ),
+        2 => ("consent.revoked", json!({ "phone": phone, "method": "reply", "text": format!("STOP {number}") })),
+        _ => (
+            "lead.received",
+            json!({ "lead": format!("L-{number}"), "phone": phone, "email": format!("lead{person}@example.com") }),
+        ),
+    };
+    json!({
+        "specversion": "1.0", "id": format!("event-{number}"), "source": "/script", "type": event_type,
+        "subject": format!("lead-{person}"), "time": "2026-11-19T12:00:00Z", "data": data,
+    })
+}
+
+/// Types that the service writes beside what is posted.
+const OWN: [&str; 5] =
+    ["access.key_created", "identifier.bound", "ledger.created", "subjects.sealed", "quarantine.resolved"];
+
+/// How many entries somebody posted.
+pub async fn posted(ledger: &Arc<Ledger>) -> u64 {
+    let store = ledger.store();
+    let size = store.head().await.unwrap().map_or(0, |head| head.size);
+    let entries = store.entries_from(0, size).await.unwrap();
+    let types = entries.iter().map(|(_, entry)| EntryRef::decode(entry).unwrap().event_type);
+    types.filter(|found| !OWN.contains(found)).count() as u64
+}
+
+/// The first receipt of an event that was posted again.
+pub fn duplicate(outcome: Outcome) -> Receipt {
+    match outcome {
+        Outcome::Duplicate { receipt, compared: true } => receipt,
+        other => panic!("not a duplicate: {other:?}"),
+    }
+}
