@@ -1,5 +1,6 @@
 //! Integration tests: one binary, one module per promise.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on has failed")]
+
 mod bundle;
 mod chain_go;
 mod chain_speed;
@@ -9,12 +10,15 @@ mod engines;
 mod evidence;
 mod http;
 mod index_runs;
+mod journal;
+mod kill;
 mod log_folder;
 mod pipeline;
 mod projections;
 mod same_root;
 mod schemas;
 mod script;
+mod server;
 mod support;
 mod tamper;
 mod tampering;

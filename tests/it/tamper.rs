@@ -181,20 +181,20 @@ async fn on_copies(stored: &Stored, density: Density) -> Tally {
 #[tokio::test(flavor = "multi_thread")]
 async fn every_change_of_a_sqlite_row_is_found() {
     let stored = Stored::new(&Engine::Sqlite, 51, 40).await;
-    let few = Density { stride: 4, exhaustive: |row| row % 20 == 0 };
-    let all = Density { stride: 1, exhaustive: |_| true };
+    let few = Density { rows: 1, stride: 6, exhaustive: |row| row % 25 == 1 };
+    let all = Density { rows: 1, stride: 1, exhaustive: |_| true };
     on_copies(&stored, if evidence::long() { all } else { few }).await.assert_all_found("sqlite");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_change_of_a_larger_tree_is_found() {
     let stored = Stored::new(&Engine::Sqlite, 52, 560).await;
-    let few = Density { stride: 311, exhaustive: |_| false };
+    let few = Density { rows: 41, stride: 97, exhaustive: |_| false };
     let mut tally = on_copies(&stored, few).await;
     // Every bit of the stored subtree hashes.
     let mut shell = stored.shell(&stored.location).await;
     let store = Store::open_reading(&stored.location, stored.id).await.unwrap();
-    let every = Density { stride: 1, exhaustive: |_| true };
+    let every = Density { rows: 4_000, stride: 1, exhaustive: |_| true };
     let flips = Rows::read(&mut shell).await.catalogue(every).into_iter().filter(|tamper| tamper.class.contains("subtree"));
     tally.extend(work_off(&store, &mut shell, &flips.collect::<Vec<_>>()).await);
     tally.assert_all_found("sqlite-tree");
@@ -207,8 +207,8 @@ async fn every_change_of_a_postgres_row_is_found() {
     let mut shell = stored.shell(&stored.location).await;
     let store = Store::open_reading(&stored.location, stored.id).await.unwrap();
     let before = Rows::read(&mut shell).await;
-    let few = Density { stride: 37, exhaustive: |_| false };
-    let all = Density { stride: 2, exhaustive: |row| row % 7 == 0 };
+    let few = Density { rows: 2, stride: 61, exhaustive: |_| false };
+    let all = Density { rows: 1, stride: 2, exhaustive: |row| row % 7 == 0 };
     let catalogue = before.catalogue(if evidence::long() { all } else { few });
     let tally = work_off(&store, &mut shell, &catalogue).await;
     assert!(Rows::read(&mut shell).await == before, "the undoing did not undo");
@@ -216,8 +216,8 @@ async fn every_change_of_a_postgres_row_is_found() {
 }
 
 /// Histories that are consistent in themselves: rows alone cannot tell, what was kept outside can.
-async fn rewrites_need_an_outside_word(engine: Engine, seed: u64) {
-    let stored = Stored::new(&engine, seed, 24).await;
+async fn rewrites_need_an_outside_word(engine: Engine, seed: u64, events: u64) {
+    let stored = Stored::new(&engine, seed, events).await;
     let mut shell = stored.shell(&stored.location).await;
     let store = Store::open_reading(&stored.location, stored.id).await.unwrap();
     let before = Rows::read(&mut shell).await;
@@ -252,13 +252,13 @@ fn stored_root(stored: &Stored) -> Option<tallystick::crypto::hash::Digest> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn cut_tails_and_rewrites_are_found_against_a_checkpoint_on_sqlite() {
-    rewrites_need_an_outside_word(Engine::Sqlite, 54).await;
+    rewrites_need_an_outside_word(Engine::Sqlite, 54, 24).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn cut_tails_and_rewrites_are_found_against_a_checkpoint_on_postgres() {
     if let Some(engine) = Engine::postgres().await {
-        rewrites_need_an_outside_word(engine, 55).await;
+        rewrites_need_an_outside_word(engine, 55, 6).await;
     }
 }
 
