@@ -34,7 +34,7 @@
 //! ```owners
 //! sqlx: store
 //! object_store: blob
-//! ring: crypto
+//! ring sha2 hmac: crypto
 //! axum: http
 //! Utc::now SystemTime::now Instant::now tokio::spawn: runtime
 //! std::env: config

@@ -6,21 +6,20 @@
 
 use std::fmt;
 
-use ring::hmac::{self, HMAC_SHA256};
-
 use super::cbor;
 use super::hash::Digest;
+use super::mac::{MacState, Message};
 use super::secret::Secret;
 use crate::domain::identifier::IdentifierKind;
 use crate::domain::ids::EventId;
 
-/// A MAC key, prepared once. `ring` keeps it as hash state; the bytes given are wiped here.
-pub struct MacKey(hmac::Key);
+/// A MAC key, prepared once. Kept as hash state; the bytes given are wiped here.
+pub struct MacKey(MacState);
 
 impl MacKey {
     /// Prepares the key and drops, and so wipes, its bytes.
     pub fn new(key: Secret<32>) -> MacKey {
-        MacKey(hmac::Key::new(HMAC_SHA256, key.expose()))
+        MacKey(MacState::new(key.expose()))
     }
 
     /// Dedupe value of a posted event: CBOR[source, id]. `source` is never empty in an accepted event.
@@ -82,12 +81,8 @@ impl MacKey {
         })
     }
 
-    pub(super) fn mac(&self, write: impl FnOnce(&mut hmac::Context)) -> [u8; 32] {
-        let mut context = hmac::Context::with_key(&self.0);
-        write(&mut context);
-        let mut out = [0; 32];
-        out.copy_from_slice(context.sign().as_ref());
-        out
+    pub(super) fn mac(&self, write: impl FnOnce(&mut Message)) -> [u8; 32] {
+        self.0.sign(write)
     }
 }
 

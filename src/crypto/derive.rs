@@ -11,31 +11,28 @@
 //! sealed before its place in the chain is known stays valid.
 
 use std::fmt;
-use std::hint::black_box;
 use std::sync::LazyLock;
 
-use ring::hmac::{self, HMAC_SHA256};
-
 use super::cbor::{self, Sink};
+use super::mac::{MacState, Message};
 use super::secret::Secret;
 use crate::domain::ids::{EventId, KeyId};
 
 const EXTRACT_SALT: &[u8] = b"tallystick/v1";
 
-static EXTRACT: LazyLock<hmac::Key> = LazyLock::new(|| hmac::Key::new(HMAC_SHA256, EXTRACT_SALT));
-static BLANK: LazyLock<hmac::Key> = LazyLock::new(|| hmac::Key::new(HMAC_SHA256, &[0; 32]));
+static EXTRACT: LazyLock<MacState> = LazyLock::new(|| MacState::new(EXTRACT_SALT));
 
 /// A data key, ready to derive from. It keeps the extracted PRK as HMAC state and not the key itself; both are wiped on
 /// drop, so dropping the last copy of a destroyed key ends it in this process.
 pub struct Dek {
-    prk: hmac::Key,
+    prk: MacState,
     id: KeyId,
 }
 
 impl Dek {
     /// Extracts once; deriving a part is then two HMAC blocks.
     pub fn new(key: &Secret<32>) -> Dek {
-        let prk = hmac::Key::new(HMAC_SHA256, hmac::sign(&EXTRACT, key.expose()).as_ref());
+        let prk = MacState::new(Secret::new(EXTRACT.sign(|out| out.put(key.expose()))).expose());
         let mut id = [0; 16];
         id.copy_from_slice(&expand(&prk, |info| info.put(b"key-id")).expose()[..16]);
         Dek { prk, id: KeyId::from_bytes(id) }
@@ -57,12 +54,6 @@ impl Dek {
     }
 }
 
-impl Drop for Dek {
-    fn drop(&mut self) {
-        wipe(&mut self.prk);
-    }
-}
-
 impl fmt::Debug for Dek {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Dek({})", self.id)
@@ -72,7 +63,7 @@ impl fmt::Debug for Dek {
 /// The secret of one part, S in the design: opens that part, proves its fields, and nothing else. Wiped on drop.
 pub struct PartSecret {
     secret: Secret<32>,
-    prk: hmac::Key,
+    prk: MacState,
 }
 
 impl PartSecret {
@@ -107,14 +98,8 @@ impl PartSecret {
     }
 
     fn new(secret: Secret<32>) -> PartSecret {
-        let prk = hmac::Key::new(HMAC_SHA256, secret.expose());
+        let prk = MacState::new(secret.expose());
         PartSecret { secret, prk }
-    }
-}
-
-impl Drop for PartSecret {
-    fn drop(&mut self) {
-        wipe(&mut self.prk);
     }
 }
 
@@ -124,20 +109,12 @@ impl fmt::Debug for PartSecret {
     }
 }
 
-/// HKDF-Expand for 32 bytes, which is one block: HMAC(PRK, info || 0x01). Written on HMAC because that cannot fail, while
-/// `ring`'s general form can.
-fn expand(prk: &hmac::Key, info: impl FnOnce(&mut hmac::Context)) -> Secret<32> {
-    let mut context = hmac::Context::with_key(prk);
-    info(&mut context);
-    context.update(&[1]);
-    let tag = context.sign();
-    Secret::fill(|bytes| bytes.copy_from_slice(tag.as_ref()))
-}
-
-/// `ring` does not wipe HMAC keys; overwriting one in place does, and `black_box` keeps the store from being dropped as dead.
-fn wipe(key: &mut hmac::Key) {
-    *key = BLANK.clone();
-    black_box(key);
+/// HKDF-Expand for 32 bytes, which is one block: HMAC(PRK, info || 0x01).
+fn expand(prk: &MacState, info: impl FnOnce(&mut Message)) -> Secret<32> {
+    Secret::new(prk.sign(|message| {
+        info(message);
+        message.put(&[1]);
+    }))
 }
 
 #[cfg(test)]
@@ -207,12 +184,5 @@ mod tests {
         let dek = Dek::new(&Secret::new([3; 32]));
         assert_eq!(format!("{dek:?}"), format!("Dek({})", dek.id()));
         assert_eq!(format!("{:?}", dek.part_secret(&EventId::from_bytes([9; 16]), 0)), "PartSecret(..)");
-    }
-
-    #[test]
-    fn a_wiped_key_is_the_blank_key() {
-        let mut key = hmac::Key::new(HMAC_SHA256, &[3; 32]);
-        wipe(&mut key);
-        assert_eq!(hmac::sign(&key, b"x").as_ref(), hmac::sign(&BLANK, b"x").as_ref());
     }
 }

@@ -4,8 +4,8 @@ use std::fmt;
 use std::str::FromStr;
 
 use data_encoding::HEXLOWER;
-use ring::digest::{Context, SHA256};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use sha2::Digest as _;
 
 /// A SHA-256 value (FIPS 180-4). Text form: 64 lower-case hex digits.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -33,22 +33,14 @@ impl Digest {
 
 /// SHA-256 of `data`.
 pub fn sha256(data: &[u8]) -> Digest {
-    finish(ring::digest::digest(&SHA256, data))
+    Digest(sha2::Sha256::digest(data).into())
 }
 
 /// SHA-256 of the parts put end to end. Nothing marks where one part stops: the caller's encoding must.
 pub fn sha256_parts(parts: &[&[u8]]) -> Digest {
-    let mut context = Context::new(&SHA256);
-    for part in parts {
-        context.update(part);
-    }
-    finish(context.finish())
-}
-
-pub(super) fn finish(digest: ring::digest::Digest) -> Digest {
-    let mut bytes = [0; 32];
-    bytes.copy_from_slice(digest.as_ref());
-    Digest(bytes)
+    let mut hasher = Sha256::default();
+    parts.iter().for_each(|part| hasher.update(part));
+    hasher.finish()
 }
 
 impl fmt::Display for Digest {
@@ -105,14 +97,8 @@ impl de::Visitor<'_> for DigestVisitor {
 }
 
 /// SHA-256 over bytes that come piece by piece.
-#[derive(Clone)]
-pub struct Sha256(ring::digest::Context);
-
-impl Default for Sha256 {
-    fn default() -> Sha256 {
-        Sha256(ring::digest::Context::new(&ring::digest::SHA256))
-    }
-}
+#[derive(Clone, Default)]
+pub struct Sha256(sha2::Sha256);
 
 impl Sha256 {
     /// Takes the next piece.
@@ -122,9 +108,7 @@ impl Sha256 {
 
     /// The digest of all pieces.
     pub fn finish(self) -> Digest {
-        let mut bytes = [0; 32];
-        bytes.copy_from_slice(self.0.finish().as_ref());
-        Digest(bytes)
+        Digest(self.0.finalize().into())
     }
 }
 

@@ -14,6 +14,7 @@ mod hex32;
 mod json;
 pub mod keyring;
 pub mod kms;
+mod mac;
 pub mod seal;
 pub mod secret;
 pub mod sign;

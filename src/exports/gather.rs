@@ -101,8 +101,8 @@ async fn needed(
     let mut first = 0;
     while first < size {
         let end = size.min(first + READ_ENTRIES);
-        for (position, bytes) in store.entries_from(first, end).await? {
-            let entry = EntryRef::decode(&bytes).map_err(|source| ReadError::Entry { position, source })?;
+        for (position, bytes) in store.entry_block(first, end).await?.iter() {
+            let entry = EntryRef::decode(bytes).map_err(|source| ReadError::Entry { position, source })?;
             let names_key = rotated && is_key_type(entry.event_type);
             let elsewhere = entry.subject.is_none() && !opened.contains_key(&position);
             let covers = elsewhere && is_cover_type(entry.event_type) && covers_any(ledger, position, closed).await?;

@@ -170,9 +170,9 @@ pub async fn begin_from_copy(ledger: &Ledger, request: ExportRequest) -> Result<
     let mut first = 0;
     while first < found.size {
         let end = found.size.min(first + READ_ENTRIES);
-        for (position, bytes) in store.entries_from(first, end).await? {
-            let entry = crate::chain::entry::EntryRef::decode(&bytes)
-                .map_err(|source| ReadError::Entry { position, source })?;
+        for (position, bytes) in store.entry_block(first, end).await?.iter() {
+            let entry =
+                crate::chain::entry::EntryRef::decode(bytes).map_err(|source| ReadError::Entry { position, source })?;
             if let Some(link) = &entry.subject {
                 heads.take(link, position)?;
             }

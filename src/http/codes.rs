@@ -26,7 +26,6 @@ macro_rules! codes {
 }
 
 codes! {
-    ACCEPT_UNSUPPORTED NOT_ACCEPTABLE "accept_unsupported" "None of the accepted media types can be given";
     BATCH_REFUSED UNPROCESSABLE_ENTITY "batch_refused" "The batch was refused as a whole";
     BATCH_TOO_LARGE PAYLOAD_TOO_LARGE "batch_too_large" "The batch holds too many events";
     BODY_TOO_LARGE PAYLOAD_TOO_LARGE "body_too_large" "The request body is too large";
@@ -47,10 +46,9 @@ codes! {
     IDEMPOTENCY_KEY_INVALID BAD_REQUEST "idempotency_key_invalid" "The Idempotency-Key cannot be read";
     IDEMPOTENCY_KEY_IN_USE CONFLICT "idempotency_key_in_use" "The first request with this Idempotency-Key is still running";
     IDEMPOTENCY_KEY_REUSED UNPROCESSABLE_ENTITY "idempotency_key_reused" "The Idempotency-Key was used with another body";
+    IDENTIFIER_AMBIGUOUS CONFLICT "identifier_ambiguous" "The reference names several people";
     IDENTIFIER_INVALID UNPROCESSABLE_ENTITY "identifier_invalid" "The identifier cannot be read";
     INTERNAL INTERNAL_SERVER_ERROR "internal" "The service failed";
-    ITEM_CLOSED CONFLICT "item_closed" "The item has left quarantine";
-    KEYS_ABSENT SERVICE_UNAVAILABLE "keys_absent" "The keys that open this are not here";
     LAST_ADMIN CONFLICT "last_admin" "This is the only admin key";
     LEDGER_UNKNOWN NOT_FOUND "ledger_unknown" "There is no such ledger here";
     METHOD_NOT_ALLOWED METHOD_NOT_ALLOWED "method_not_allowed" "The route does not take this method";

@@ -6,6 +6,7 @@
 
 pub mod api;
 pub mod codes;
+mod console;
 pub mod csv;
 pub mod error;
 pub mod front;
@@ -23,7 +24,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::middleware::from_fn_with_state;
-use axum::routing::get;
+use axum::routing::{get, post};
 use utoipa::OpenApi;
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityRequirement, SecurityScheme};
 use utoipa_axum::router::OpenApiRouter;
@@ -33,8 +34,8 @@ use utoipa_swagger_ui::SwaggerUi;
 pub use serve::{Socket, serve};
 
 use api::{
-    events_post, events_read, health, keys as keys_api, ledgers, log, proofs, quarantine, schemas, stream, subjects,
-    views,
+    events_post, events_read, exports, health, keys as keys_api, ledgers, log, proofs, quarantine, schemas, stream,
+    subjects, views,
 };
 use error::Problem;
 use front::{Front, front};
@@ -80,6 +81,8 @@ fn described() -> (Router<Arc<AppState>>, utoipa::openapi::OpenApi) {
         .routes(routes!(quarantine::quarantine_replay))
         .routes(routes!(quarantine::quarantine_fix))
         .routes(routes!(quarantine::quarantine_discard))
+        .routes(routes!(exports::exports_list, exports::export_create))
+        .routes(routes!(exports::export_bundle))
         .routes(routes!(keys_api::keys_list, keys_api::key_create))
         .routes(routes!(keys_api::key_revoke))
         .routes(routes!(ledgers::ledger_create))
@@ -150,6 +153,10 @@ pub fn openapi_document() -> Result<String, serde_json::Error> {
 pub fn router(state: Arc<AppState>) -> Router {
     let (router, document) = described();
     router
+        .route("/", get(console::overview))
+        .route("/console/login", post(console::login))
+        .route("/console/logout", post(console::logout))
+        .route("/console/{asset}", get(console::asset))
         .merge(SwaggerUi::new("/docs").url("/openapi.json", document))
         .fallback(|| async { Problem::absent("address") })
         .method_not_allowed_fallback(|| async {

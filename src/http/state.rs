@@ -8,6 +8,7 @@ use futures_util::future::BoxFuture;
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::sync::Semaphore;
 
+use super::api::exports::Exports;
 use super::front::OPERATOR;
 use super::idempotency::Idempotency;
 use super::keys::{Keys, Known};
@@ -38,8 +39,8 @@ pub struct Service {
     pub checkpoints: Arc<Checkpoints>,
     /// Its API keys.
     pub keys: Keys,
-    /// Held while a customer's type is registered.
-    pub(super) registering: tokio::sync::Mutex<()>,
+    /// Exports that can be fetched.
+    pub(super) exports: Exports,
 }
 
 impl Service {
@@ -52,8 +53,7 @@ impl Service {
         runner: Projections,
         checkpoints: Arc<Checkpoints>,
     ) -> Result<Arc<Service>, StoreError> {
-        let registering = tokio::sync::Mutex::new(());
-        let service = Service { ledger, runner, checkpoints, keys: Keys::default(), registering };
+        let service = Service { ledger, runner, checkpoints, keys: Keys::default(), exports: Exports::default() };
         service.keys_reload().await?;
         Ok(Arc::new(service))
     }

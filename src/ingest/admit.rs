@@ -26,7 +26,7 @@ use crate::domain::ids::{EventId, IdentifierId, PrincipalId, SubjectId, uuid_v7}
 use crate::domain::parts::{PartKind, RetentionClass};
 use crate::domain::time::{Quarter, Timestamp};
 use crate::schema::{EventSchema, FieldProblem};
-use crate::store::index::SubjectHead;
+use crate::store::index::{IdMap, SubjectHead};
 use crate::store::{DekSlot, NO_OWNER};
 
 /// Events that one sealing task takes.
@@ -83,7 +83,7 @@ pub(super) struct SealingBatch {
     pub now: Option<Timestamp>,
     pub generation: u64,
     /// Heads of known subjects as the lane saw them.
-    pub heads: HashMap<SubjectId, SubjectHead>,
+    pub heads: IdMap<SubjectId, SubjectHead>,
     pub jobs: Vec<Job>,
 }
 
@@ -97,7 +97,7 @@ pub(super) struct Pending {
 /// What the lane knows that the log does not say yet.
 #[derive(Debug, Default)]
 pub(super) struct InFlight {
-    pub events: HashMap<[u8; 32], Pending>,
+    pub events: IdMap<[u8; 32], Pending>,
     pub bindings: super::resolve::PendingBindings,
     /// Batches handed to the appender and not yet answered.
     pub batches: usize,
@@ -137,8 +137,8 @@ struct Batch {
     quarter: Quarter,
     now: Timestamp,
     /// Subjects this batch touches and the position of their last entry in it, for `expect`.
-    touched: HashMap<SubjectId, Option<u64>>,
-    heads: HashMap<SubjectId, SubjectHead>,
+    touched: IdMap<SubjectId, Option<u64>>,
+    heads: IdMap<SubjectId, SubjectHead>,
 }
 
 /// An admitted event whose keys are named but not yet there.
@@ -232,8 +232,8 @@ impl Lane {
             wanted: Wanted::default(),
             quarter: Quarter::of(clock),
             now: clock,
-            touched: HashMap::new(),
-            heads: HashMap::new(),
+            touched: IdMap::default(),
+            heads: IdMap::default(),
         };
         let mut kept = Vec::with_capacity(jobs.len());
         let candidates = self.candidates(&jobs).await?;
@@ -250,7 +250,7 @@ impl Lane {
     }
 
     /// Positions in the log whose entries may be copies of these events, with the entries: one question for all.
-    async fn candidates(&self, jobs: &[(Job, Vec<Accepted>)]) -> Result<HashMap<[u8; 32], (u64, Vec<u8>)>, LaneError> {
+    async fn candidates(&self, jobs: &[(Job, Vec<Accepted>)]) -> Result<IdMap<[u8; 32], (u64, Vec<u8>)>, LaneError> {
         let mut asked: Vec<([u8; 32], u64)> = Vec::new();
         {
             let index = self.ledger.index_read();
@@ -262,11 +262,11 @@ impl Lane {
             }
         }
         if asked.is_empty() {
-            return Ok(HashMap::new());
+            return Ok(IdMap::default());
         }
         let positions: Vec<u64> = asked.iter().map(|(_, position)| *position).collect();
         let entries: HashMap<u64, Vec<u8>> = self.ledger.store().entries_at(&positions).await?.into_iter().collect();
-        let mut found = HashMap::with_capacity(asked.len());
+        let mut found = IdMap::with_capacity_and_hasher(asked.len(), Default::default());
         for (dedupe, position) in asked {
             if let Some(entry) = entries.get(&position)
                 && EntryRef::decode(entry).is_ok_and(|entry| entry.dedupe == dedupe)
@@ -294,7 +294,7 @@ impl Lane {
         batch: &mut Batch,
         job: &Job,
         accepted: Vec<Accepted>,
-        candidates: &HashMap<[u8; 32], (u64, Vec<u8>)>,
+        candidates: &IdMap<[u8; 32], (u64, Vec<u8>)>,
     ) -> Result<bool, LaneError> {
         if job.options.strict && accepted.iter().any(Result::is_err) {
             for (index, accepted) in job.indexes.iter().zip(&accepted) {
@@ -363,7 +363,7 @@ impl Lane {
         raw: &Bytes,
         slot: &ReplySlot,
         dry_run: bool,
-        candidates: &HashMap<[u8; 32], (u64, Vec<u8>)>,
+        candidates: &IdMap<[u8; 32], (u64, Vec<u8>)>,
     ) -> Result<Verdict, LaneError> {
         if let Some(pending) = self.ledger.in_flight().events.get_mut(dedupe) {
             if pending.raw != *raw && fingerprint(&pending.raw) != fingerprint(raw) {
@@ -505,7 +505,7 @@ impl Lane {
     /// A run's word about a head holds only if the entry there says the same.
     async fn verify_heads(&self, batch: &mut Batch) -> Result<(), LaneError> {
         let positions: Vec<u64> = batch.heads.values().map(|head| head.position).collect();
-        let mut confirmed = HashMap::with_capacity(positions.len());
+        let mut confirmed = IdMap::with_capacity_and_hasher(positions.len(), Default::default());
         for (position, entry) in self.ledger.store().entries_at(&positions).await? {
             let entry = EntryRef::decode(&entry).map_err(|_| LaneError::Corrupt(position))?;
             if let Some(link) = entry.subject {
@@ -708,7 +708,7 @@ impl Lane {
             .find_or_mint(&ledger.store(), &ledger.keyring, &ledger.clock, &ledger.random, &batch.wanted)
             .await
             .map_err(|error| LaneError::Keys(error.to_string()))?;
-        let deks: HashMap<DekSlot, Arc<_>> = deks.into_iter().map(|(slot, dek)| (slot, Arc::new(dek))).collect();
+        let deks: IdMap<DekSlot, Arc<_>> = deks.into_iter().map(|(slot, dek)| (slot, Arc::new(dek))).collect();
         let count = batch.admitted.len();
         let mut sealing = Vec::with_capacity(count.div_ceil(SEAL_CHUNK));
         let mut drafts = batch.admitted.into_iter().peekable();
@@ -729,7 +729,7 @@ impl Lane {
 }
 
 impl Draft {
-    fn with_keys(mut self, deks: &HashMap<DekSlot, Arc<crate::crypto::derive::Dek>>) -> Admitted {
+    fn with_keys(mut self, deks: &IdMap<DekSlot, Arc<crate::crypto::derive::Dek>>) -> Admitted {
         for (part, slot) in self.admitted.parts.iter_mut().zip(&self.slots) {
             part.key = slot.as_ref().and_then(|slot| deks.get(slot)).map(Arc::clone);
         }

@@ -19,7 +19,7 @@ use crate::chain::decode::EntryRef;
 use crate::chain::entry::EntryError;
 use crate::domain::ids::SubjectId;
 use crate::domain::time::Quarter;
-use crate::store::index::{RunError, SubjectHead};
+use crate::store::index::{IdMap, RunError, SubjectHead};
 use crate::store::{AppendError, Head, StoreError};
 
 /// Events that one commit takes: enough to fill a sync's time, few enough that a single event does not wait long.
@@ -112,7 +112,7 @@ impl Appender {
             .unzip();
         let jobs: Vec<_> = jobs.into_iter().flatten().collect();
         let mut events: Vec<Sealed> = Vec::new();
-        let mut heads = std::collections::HashMap::new();
+        let mut heads = IdMap::default();
         let (mut stale, mut quarter, mut now) = (false, None, None);
         let mut failure = None;
         for (handles, batch_quarter, batch_now, generation, batch_heads) in sealing {
@@ -157,7 +157,7 @@ impl Appender {
     async fn link_and_commit(
         &self,
         events: Vec<Sealed>,
-        heads: std::collections::HashMap<SubjectId, SubjectHead>,
+        heads: IdMap<SubjectId, SubjectHead>,
         quarter: Option<Quarter>,
         now: Option<crate::domain::time::Timestamp>,
     ) -> Result<bool, AppenderError> {
@@ -199,7 +199,7 @@ impl Appender {
     fn heads_missing(
         &self,
         events: &[Sealed],
-        known: &std::collections::HashMap<SubjectId, SubjectHead>,
+        known: &IdMap<SubjectId, SubjectHead>,
     ) -> Result<Vec<(SubjectId, SubjectHead)>, AppenderError> {
         let index = self.ledger.index_read();
         let mut missing = Vec::new();
@@ -216,9 +216,9 @@ impl Appender {
     async fn heads_verified(
         &self,
         unknown: Vec<(SubjectId, SubjectHead)>,
-    ) -> Result<std::collections::HashMap<SubjectId, SubjectHead>, AppenderError> {
+    ) -> Result<IdMap<SubjectId, SubjectHead>, AppenderError> {
         let positions: Vec<u64> = unknown.iter().map(|(_, head)| head.position).collect();
-        let mut verified = std::collections::HashMap::with_capacity(unknown.len());
+        let mut verified = IdMap::with_capacity_and_hasher(unknown.len(), Default::default());
         for (position, entry) in self.ledger.store().entries_at(&positions).await? {
             let link = EntryRef::decode(&entry)?.subject.ok_or(AppenderError::Head(position))?;
             verified.insert(link.subject, SubjectHead { sequence: link.sequence, position });

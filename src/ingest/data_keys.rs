@@ -4,7 +4,6 @@
 //! vault, so later events of that person read and never write. Minted keys are durable before any entry cites them. Only
 //! the lane mints, so no key can appear behind an erasure's fence.
 
-use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -14,6 +13,7 @@ use crate::crypto::secret::Secret;
 use crate::domain::ids::LedgerId;
 use crate::domain::parts::RetentionClass;
 use crate::runtime::{Clock, Randomness};
+use crate::store::index::{IdMap, IdSet};
 use crate::store::{DekRow, DekSlot, NO_OWNER, Store, StoreError};
 
 use super::secrets::dek_context;
@@ -53,17 +53,17 @@ struct Cached {
 /// The data keys of one ledger.
 pub struct DataKeys {
     ledger: LedgerId,
-    cache: Mutex<HashMap<DekSlot, Cached>>,
+    cache: Mutex<IdMap<DekSlot, Cached>>,
     ages: bool,
 }
 
 impl DataKeys {
     /// An empty cache. `ages` is `true` where other servers may destroy keys (Postgres).
     pub fn new(ledger: LedgerId, ages: bool) -> DataKeys {
-        DataKeys { ledger, cache: Mutex::new(HashMap::new()), ages }
+        DataKeys { ledger, cache: Mutex::new(IdMap::default()), ages }
     }
 
-    fn cache(&self) -> std::sync::MutexGuard<'_, HashMap<DekSlot, Cached>> {
+    fn cache(&self) -> std::sync::MutexGuard<'_, IdMap<DekSlot, Cached>> {
         self.cache.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -126,11 +126,11 @@ impl DataKeys {
         clock: &Clock,
         random: &Randomness,
         wanted: &Wanted,
-    ) -> Result<HashMap<DekSlot, Dek>, DataKeyError> {
+    ) -> Result<IdMap<DekSlot, Dek>, DataKeyError> {
         let (fresh, known): (Vec<DekSlot>, Vec<DekSlot>) =
             wanted.slots.iter().partition(|slot| wanted.new_owners.contains(&slot.owner));
         let found = self.find(store, keyring, clock, &known).await?;
-        let mut deks: HashMap<DekSlot, Dek> = HashMap::with_capacity(wanted.slots.len());
+        let mut deks: IdMap<DekSlot, Dek> = IdMap::with_capacity_and_hasher(wanted.slots.len(), Default::default());
         let mut mint: Vec<DekSlot> = Vec::new();
         for (slot, dek) in known.into_iter().zip(found) {
             match dek {
@@ -187,7 +187,7 @@ impl DataKeys {
 #[derive(Debug, Default)]
 pub struct Wanted {
     /// Each once.
-    pub slots: std::collections::HashSet<DekSlot>,
+    pub slots: IdSet<DekSlot>,
     /// Owners minted in this batch.
-    pub new_owners: std::collections::HashSet<[u8; 16]>,
+    pub new_owners: IdSet<[u8; 16]>,
 }

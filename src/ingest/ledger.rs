@@ -63,6 +63,9 @@ pub enum OpenError {
     /// Built-in schemas do not load.
     #[error("schemas")]
     Schemas(#[from] crate::schema::SchemaError),
+    /// Customers' types do not load.
+    #[error("registered types")]
+    CustomTypes(#[from] super::custom_types::CustomTypeError),
     /// The derived index cannot be used.
     #[error("index")]
     Index(#[from] std::io::Error),
@@ -136,6 +139,8 @@ pub struct Ledger {
     items: Mutex<std::collections::HashMap<[u8; 32], Closing>>,
     clock_anchor: Mutex<(i64, Duration)>,
     catching_up: tokio::sync::Mutex<()>,
+    /// Number of the next registration of a customer's type; held while one is registered.
+    pub(super) registering: tokio::sync::Mutex<u64>,
 }
 
 impl Ledger {
@@ -186,8 +191,10 @@ impl Ledger {
             items: Mutex::new(std::collections::HashMap::new()),
             clock_anchor: Mutex::new(anchor),
             catching_up: tokio::sync::Mutex::new(()),
+            registering: tokio::sync::Mutex::new(0),
         });
         ledger.rebuild(report.head).await?;
+        ledger.custom_types_load().await?;
         Arc::clone(&ledger).start();
         Ok(ledger)
     }

@@ -1,8 +1,6 @@
 //! Linking: a sealed event gets its position, its predecessor's hash and its place in its subject's history. Only the
 //! appender links, under the head it is about to swap.
 
-use std::collections::HashMap;
-
 use super::receipt::Receipt;
 use super::seal::{Cause, Sealed};
 use super::tree::TreeState;
@@ -12,7 +10,7 @@ use crate::chain::leaf::leaf_hash;
 use crate::crypto::hash::Digest;
 use crate::domain::ids::SubjectId;
 use crate::domain::time::Timestamp;
-use crate::store::index::SubjectHead;
+use crate::store::index::{IdMap, SubjectHead};
 use crate::store::{AppendBatch, EntryKeys, Head, PayloadRow};
 
 /// A batch that fits the head it was linked to, and what to tell about each event once it is committed. Made only here.
@@ -56,7 +54,7 @@ pub(super) fn link<E: From<EntryError>>(
     let mut payloads = Vec::with_capacity(events.len() * 3);
     let mut subtrees = Vec::new();
     let mut linked = Vec::with_capacity(events.len());
-    let mut heads: HashMap<SubjectId, SubjectHead> = HashMap::new();
+    let mut heads: IdMap<SubjectId, SubjectHead> = IdMap::default();
     for (position, event) in (first..).zip(events) {
         let last = match &event.subject {
             None => None,

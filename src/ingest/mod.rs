@@ -12,6 +12,7 @@ pub mod accept;
 pub mod admit;
 mod append;
 pub mod create;
+pub mod custom_types;
 pub mod data_keys;
 pub mod envelope;
 pub mod forms;

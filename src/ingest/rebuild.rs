@@ -74,7 +74,9 @@ impl Ledger {
     /// # Errors
     /// What the store says, or that the log does not fit what is known of it.
     pub async fn follow(&self) -> Result<(), crate::store::StoreError> {
-        self.catch_up().await
+        self.catch_up().await?;
+        let failed = |error: super::custom_types::CustomTypeError| crate::store::StoreError::Check(error.to_string());
+        self.custom_types_load().await.map_err(failed)
     }
 
     async fn catch_up_to(&self, head: Head) -> Result<(), OpenError> {

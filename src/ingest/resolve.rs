@@ -1,17 +1,15 @@
 //! Whose event is this? An identifier belongs to one subject at a time; the first that is known decides, in the order our
 //! subject id, reference, phone, e-mail (design section 5a). A contradiction is recorded, never merged by itself.
 
-use std::collections::HashMap;
-
 use crate::domain::ids::{SubjectId, uuid_v7};
 use crate::domain::time::Timestamp;
 use crate::runtime::Randomness;
-use crate::store::index::{Index, RunError};
+use crate::store::index::{IdMap, Index, RunError};
 
 use super::accept::{Identified, Validated};
 
 /// Bindings that are on their way into the log: admitted, not yet committed.
-pub(super) type PendingBindings = HashMap<[u8; 16], SubjectId>;
+pub(super) type PendingBindings = IdMap<[u8; 16], SubjectId>;
 
 /// What resolving an event found.
 #[derive(Debug)]

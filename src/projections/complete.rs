@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use super::Projection;
 use super::dims::DimsTable;
 use super::money::{Money, Pending, Undo};
 use crate::store::views::{
@@ -40,9 +41,7 @@ pub async fn complete(store: &Store, money: Money, batch: &mut ViewsBatch) -> Re
         }
     }
     batch.daily = daily(&money.lines);
-    batch.dims = money.dims.into_rows();
-    batch.lines = money.lines;
-    batch.records = money.records;
+    money.finish(batch);
     // In the order of keys: sequential pages, and the same lock order on every server.
     batch.dims.sort_by_key(|row| row.id);
     batch.lines.sort_by_key(|row| (row.position, row.line));

@@ -41,6 +41,6 @@ pub trait Projection: Default {
     /// [`FoldError`] names why the entry has no place in these rows.
     fn fold(&mut self, fact: &Fact<'_>) -> Result<(), FoldError>;
 
-    /// Gives the rows of the batch.
+    /// Gives the rows of the batch. Those of `money` are completed first (`complete`): they may lean on committed rows.
     fn finish(self, batch: &mut ViewsBatch);
 }

@@ -107,7 +107,6 @@ impl Projection for Money {
     }
 
     fn finish(self, batch: &mut ViewsBatch) {
-        // Without committed rows: `complete` is the way when anything is pending.
         batch.dims = self.dims.into_rows();
         batch.lines = self.lines;
         batch.records = self.records;

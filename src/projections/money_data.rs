@@ -132,11 +132,9 @@ impl Data<'_> {
                 };
                 post(account, Account::Receivable, LineKind::Refund, self.amount()?);
             }
-            "revenue.chargeback_recorded" => {
-                // Money is gone when the dispute is lost; an open one is no loss yet, a won one is none.
-                if !matches!(self.status.as_deref(), Some("opened" | "won")) {
-                    post(Account::Chargebacks, Account::Receivable, LineKind::Chargeback, self.amount()?);
-                }
+            // Money is gone when the dispute is lost; an open one is no loss yet, a won one is none.
+            "revenue.chargeback_recorded" if !matches!(self.status.as_deref(), Some("opened" | "won")) => {
+                post(Account::Chargebacks, Account::Receivable, LineKind::Chargeback, self.amount()?);
             }
             "revenue.adjusted" => {
                 let account = match kind {

@@ -22,6 +22,8 @@ use crate::store::views::Track;
 
 /// Entries of one batch: some 20 ms of writing, so that a reader who waits for his own write waits little.
 const BATCH_FACTS: u64 = 4_096;
+/// Batches being read from the log at a time: opening parts costs more than folding them.
+const AHEAD_BATCHES: usize = 3;
 /// Below this a batch waits a moment for company: a transaction costs the same for one entry as for a hundred.
 const SMALL_BATCH_FACTS: u64 = 256;
 /// That moment.
@@ -38,7 +40,7 @@ const RETRY_AFTER: Duration = Duration::from_secs(1);
 pub struct Lag {
     /// Entries not folded yet.
     pub events: u64,
-    /// Microseconds since the last entry folded was recorded; 0 when there is nothing to fold.
+    /// Microseconds since the last entry folded was recorded; 0 when there is nothing to fold, or nothing was folded yet.
     pub micros: i64,
 }
 
@@ -122,9 +124,9 @@ impl Projections {
     pub fn lag(&self) -> Lag {
         let events = self.shared.ledger.size().saturating_sub(self.position());
         let recorded = self.shared.recorded.load(Ordering::Relaxed);
-        let micros = match events {
-            0 => 0,
-            _ => self.shared.ledger.clock.now().micros().saturating_sub(recorded).max(0),
+        let micros = match (events, recorded) {
+            (0, _) | (_, 0) => 0,
+            (_, _) => self.shared.ledger.clock.now().micros().saturating_sub(recorded).max(0),
         };
         Lag { events, micros }
     }
@@ -217,7 +219,8 @@ struct Session<'a> {
     queued: u64,
     /// Whether the feed does not reach back to where the rows stand, so that the log is read.
     behind: bool,
-    ahead: Option<Ahead>,
+    ahead_live: VecDeque<Ahead>,
+    ahead_building: VecDeque<Ahead>,
     writing: Option<Writing>,
 }
 
@@ -226,7 +229,8 @@ impl Session<'_> {
         // Subscribe before reading the cursors: an entry committed in between is then in the feed or in the log.
         let feed = shared.ledger.subscribe();
         let tracks = Tracks::open(&shared.ledger.store()).await?;
-        shared.publish(tracks.readable, shared.recorded.load(Ordering::Relaxed));
+        shared.publish(tracks.readable, tracks.recorded);
+        shared.building.store(tracks.rebuilding().map_or(0, |at| at + 1), Ordering::Relaxed);
         let mut session = Session {
             shared,
             tracks,
@@ -234,7 +238,8 @@ impl Session<'_> {
             queue: VecDeque::new(),
             queued: 0,
             behind: true,
-            ahead: None,
+            ahead_live: VecDeque::new(),
+            ahead_building: VecDeque::new(),
             writing: None,
         };
         let outcome = session.steps().await;
@@ -248,6 +253,7 @@ impl Session<'_> {
             if self.shared.rebuild.swap(false, Ordering::Relaxed) {
                 self.written().await?;
                 self.tracks = Tracks::rebuild(&self.shared.ledger.store()).await?;
+                self.ahead_building.clear();
             }
             let live = self.step_live().await?;
             let built = self.step_building().await?;
@@ -304,7 +310,7 @@ impl Session<'_> {
         }
         if folder.is_empty() {
             let end = self.queue.front().map_or(self.shared.ledger.size(), |batch| batch.first);
-            for fact in &self.read(self.tracks.live_next, end).await? {
+            for fact in &self.read(Track::Live, self.tracks.live_next, end).await? {
                 folder.take(fact);
             }
         }
@@ -332,7 +338,7 @@ impl Session<'_> {
             return Ok(true);
         }
         let mut folder = Folder::new(Track::Building, &self.tracks.building, self.tracks.building_next);
-        for fact in &self.read(self.tracks.building_next, goal).await? {
+        for fact in &self.read(Track::Building, self.tracks.building_next, goal).await? {
             folder.take(fact);
         }
         if folder.is_empty() {
@@ -344,26 +350,29 @@ impl Session<'_> {
         Ok(true)
     }
 
-    /// Entries of the log from `first` on, at most a batch of them and none at or past `limit`; begins to read the next.
-    async fn read(&mut self, first: u64, limit: u64) -> Result<Vec<RawFact>, RunError> {
-        let end = limit.min(first + BATCH_FACTS);
-        if end <= first {
+    /// Entries of the log from `first` on, at most a batch of them and none at or past `limit`; begins to read those after.
+    async fn read(&mut self, track: Track, first: u64, limit: u64) -> Result<Vec<RawFact>, RunError> {
+        let reading = match track {
+            Track::Building => &mut self.ahead_building,
+            Track::Live => &mut self.ahead_live,
+        };
+        if limit <= first {
             return Ok(Vec::new());
         }
-        let facts = match self.ahead.take() {
-            Some(ahead) if ahead.first == first && ahead.end <= end => {
-                ahead.facts.await.map_err(|_| RunError::Task)??
-            }
-            Some(_) | None => self.shared.ledger.facts(first, end).await?,
-        };
-        let next = first + facts.len() as u64;
-        let end = limit.min(next + BATCH_FACTS);
-        if end > next {
-            let ledger = self.shared.ledger.clone();
-            let facts = self.shared.ledger.tasks.spawn(async move { ledger.facts(next, end).await });
-            self.ahead = Some(Ahead { first: next, end, facts });
+        // What was read for another place is of no use: the feed caught up meanwhile.
+        while reading.front().is_some_and(|ahead| ahead.first != first || ahead.end > limit) {
+            reading.pop_front();
         }
-        Ok(facts)
+        let mut next = reading.back().map_or(first, |ahead| ahead.end);
+        while reading.len() < AHEAD_BATCHES && next < limit {
+            let (from, end) = (next, limit.min(next + BATCH_FACTS));
+            let ledger = self.shared.ledger.clone();
+            let facts = self.shared.ledger.tasks.spawn(async move { ledger.facts(from, end).await });
+            reading.push_back(Ahead { first: from, end, facts });
+            next = end;
+        }
+        let Some(ahead) = reading.pop_front() else { return Ok(Vec::new()) };
+        Ok(ahead.facts.await.map_err(|_| RunError::Task)??)
     }
 
     /// Hands a batch to the store once the one before it is written.

@@ -21,6 +21,8 @@ pub(super) struct Tracks {
     pub building_next: u64,
     /// Where the rows that readers see stand at least, frozen ones included.
     pub readable: u64,
+    /// Recorded time of the last entry folded into rows in use.
+    pub recorded: i64,
     retired: Vec<(String, i64)>,
 }
 
@@ -77,6 +79,7 @@ impl Tracks {
                 (Stage::Live, Some(cursor)) => {
                     tracks.live.push(cursor);
                     tracks.live_next = row.position;
+                    tracks.recorded = row.recorded.micros();
                     tracks.readable = tracks.readable.min(row.position);
                 }
                 (Stage::Frozen, Some(_)) => tracks.readable = tracks.readable.min(row.position),
@@ -95,6 +98,11 @@ impl Tracks {
             }
         }
         Ok(tracks)
+    }
+
+    /// Where a rebuild stands, if one runs.
+    pub fn rebuilding(&self) -> Option<u64> {
+        (!self.building.is_empty()).then_some(self.building_next)
     }
 
     /// Where a rebuild must be to take over: at the live track, or at the end of the log if nothing is live.

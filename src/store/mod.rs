@@ -8,6 +8,7 @@
 //! Every method that writes belongs in an owned task: a dropped future may leave a commit unknown (see `append`).
 
 mod append;
+mod blocks;
 mod checkpoints;
 mod checks;
 mod db;
@@ -32,6 +33,7 @@ pub use wal::{WAL_COPY_BYTES, WAL_RESTART_BYTES};
 use std::path::{Path, PathBuf};
 
 pub use append::{AppendBatch, AppendError, EntryKeys, PayloadRow};
+pub use blocks::RowBlock;
 pub use checks::StartupReport;
 pub use heads::Head;
 pub use keys::{DekRow, DekSlot, NO_OWNER, SecretRow};

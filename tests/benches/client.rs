@@ -73,7 +73,7 @@ fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
 /// A number that follows `"name":` in a JSON text.
 pub fn number(body: &[u8], name: &str) -> Option<u64> {
     let text = std::str::from_utf8(body).ok()?;
-    let at = text.find(&format!("\"{name}\":"))? + name.len() + 3;
+    let at = text.rfind(&format!("\"{name}\":"))? + name.len() + 3;
     let digits: String = text[at..].trim_start().chars().take_while(char::is_ascii_digit).collect();
     digits.parse().ok()
 }

@@ -132,8 +132,8 @@ impl Shell {
 
 /// Verifies a ledger's rows; with a keyring, every part is opened too.
 pub async fn verify(store: &Store, keyring: Option<Arc<Keyring>>, options: &VerifyOptions) -> Report {
-    let keys = keyring
-        .map(|keyring| Arc::new(VaultKeys::new(store.clone(), keyring, Clock::system())) as Arc<dyn PartKeys>);
+    let keys =
+        keyring.map(|keyring| Arc::new(VaultKeys::new(store.clone(), keyring, Clock::system())) as Arc<dyn PartKeys>);
     verify_ledger(store, &Tasks::default(), keys, options, &|_| {}).await.unwrap()
 }
 

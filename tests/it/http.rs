@@ -2,7 +2,9 @@
 
 mod access;
 mod admin;
+mod console;
 mod documents;
+mod exports;
 mod forms;
 mod limits;
 mod log;

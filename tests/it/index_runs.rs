@@ -86,7 +86,11 @@ fn damage(path: &Path, how: u64) -> &'static str {
             "it is empty"
         }
         4 => {
-            let name = path.file_name().unwrap().to_str().unwrap().replacen("-00000000000000000000-", "-00000000000000000001-", 1);
+            let name = path.file_name().unwrap().to_str().unwrap().replacen(
+                "-00000000000000000000-",
+                "-00000000000000000001-",
+                1,
+            );
             fs::rename(path, path.with_file_name(name)).unwrap();
             "it claims other positions"
         }

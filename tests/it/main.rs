@@ -12,6 +12,8 @@ mod http;
 mod index_runs;
 mod journal;
 mod kill;
+mod layers;
+mod ledger_verify;
 mod log_folder;
 mod pipeline;
 mod projections;

@@ -88,3 +88,37 @@ async fn an_unknown_type_waits_in_quarantine_and_can_be_fixed() {
     assert_eq!(closing.entry.event_type, "quarantine.fixed");
     assert_eq!(closing.entry.cause, Some(receipt.position));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_customers_type_is_known_again_after_a_restart() {
+    let mut bench = scratch(None, 6).await;
+    let document = |version: u32| {
+        serde_json::json!({
+            "$schema": "https://json-schema.org/draft/2020-12/schema",
+            "$id": format!("https://tallystick.local/schemas/x.door_knock.v{version}"),
+            "title": "Door knock", "description": "Somebody knocked.", "type": "object", "x-type": "x.door_knock",
+            "x-version": version, "x-class": "contact", "x-subject": true, "x-service": false,
+            "properties": { "outcome": {
+                "type": "string", "description": "What came of it.", "enum": ["talked"], "maxLength": 10, "x-business": true
+            } },
+            "required": ["outcome"]
+        })
+        .to_string()
+    };
+    let actor = crate::support::options().actor;
+    // Somebody takes the first number for something else.
+    let mut squatter = consent("0", "lead-1", "+16145550101");
+    squatter["source"] = tallystick::ingest::custom_types::SOURCE.into();
+    recorded(post(&bench.ledger, squatter).await);
+    let first = bench.ledger.schema_register(&document(1), actor, None).await.unwrap();
+    assert!(first.receipt.is_some());
+    assert_eq!(bench.ledger.schema_register(&document(1), actor, None).await.unwrap().receipt, None);
+    bench.ledger.schema_register(&document(2), actor, None).await.unwrap();
+    assert!(bench.ledger.schema_register(&document(2).replace("Door", "Gate"), actor, None).await.is_err());
+
+    bench.reopen().await;
+    let registry = bench.ledger.registry();
+    assert_eq!(registry.current("x.door_knock").unwrap().version, 2);
+    assert!(registry.by_digest(&first.digest).is_some());
+    bench.ledger.schema_register(&document(3), actor, None).await.unwrap();
+}

@@ -27,7 +27,10 @@ pub fn event(number: u64, people: u64) -> Value {
             }),
         ),
         2 => ("consent.revoked", json!({ "phone": phone, "method": "reply", "text": format!("STOP {number}") })),
-        _ => ("lead.received", json!({ "lead": format!("L-{number}"), "phone": phone, "email": format!("lead{person}@example.com") })),
+        _ => (
+            "lead.received",
+            json!({ "lead": format!("L-{number}"), "phone": phone, "email": format!("lead{person}@example.com") }),
+        ),
     };
     json!({
         "specversion": "1.0", "id": id(number), "source": SOURCE, "type": event_type,

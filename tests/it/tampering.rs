@@ -228,18 +228,36 @@ impl Rows {
             let set = |hash: &[u8]| format!("UPDATE subtrees SET hash = {} WHERE number = {number};", self.blob(hash));
             for (byte, bit) in bits(hash.len(), number, density) {
                 let apply = set(&flipped(hash, byte, bit));
-                self.push(all, "flip a bit of a subtree hash", format!("{number}: byte {byte} bit {bit}"), apply, set(hash));
+                self.push(
+                    all,
+                    "flip a bit of a subtree hash",
+                    format!("{number}: byte {byte} bit {bit}"),
+                    apply,
+                    set(hash),
+                );
             }
         }
         for (byte, bit) in bits(32, 0, Density { exhaustive: |_| true, ..density }) {
             let changed = Rows { leaf: flipped(&self.leaf, byte, bit), ..self.clone() };
-            self.push(all, "flip a bit of the head", format!("leaf: byte {byte} bit {bit}"), changed.set_head(), self.set_head());
+            self.push(
+                all,
+                "flip a bit of the head",
+                format!("leaf: byte {byte} bit {bit}"),
+                changed.set_head(),
+                self.set_head(),
+            );
         }
         for bit in 0..20 {
             let size = Rows { size: self.size ^ (1 << bit), ..self.clone() };
             self.push(all, "flip a bit of the head", format!("size: bit {bit}"), size.set_head(), self.set_head());
             let recorded = Rows { recorded: self.recorded ^ (1 << bit), ..self.clone() };
-            self.push(all, "flip a bit of the head", format!("recorded: bit {bit}"), recorded.set_head(), self.set_head());
+            self.push(
+                all,
+                "flip a bit of the head",
+                format!("recorded: bit {bit}"),
+                recorded.set_head(),
+                self.set_head(),
+            );
         }
     }
 
@@ -321,7 +339,13 @@ impl Rows {
         for position in (0..count).step_by(density.rows) {
             let to = count + 3;
             let update = |from, to| format!("UPDATE entries SET position = {to} WHERE position = {from};");
-            self.push(all, "edit a position", format!("{position} to {to}"), update(position, to), update(to, position));
+            self.push(
+                all,
+                "edit a position",
+                format!("{position} to {to}"),
+                update(position, to),
+                update(to, position),
+            );
         }
         for (position, part, kind, _) in self.payloads.iter().step_by(density.rows) {
             let update = |column: &str, value: i64, (at, number): (i64, i64)| {
@@ -330,12 +354,30 @@ impl Rows {
             let here = (*position, *part);
             let (far, high) = (count + 9, part + 20);
             let apply = update("position", far, here);
-            self.push(all, "edit a part's position", format!("{position}/{part}"), apply, update("position", *position, (far, *part)));
+            self.push(
+                all,
+                "edit a part's position",
+                format!("{position}/{part}"),
+                apply,
+                update("position", *position, (far, *part)),
+            );
             let apply = update("part", high, here);
-            self.push(all, "edit a part's number", format!("{position}/{part}"), apply, update("part", *part, (*position, high)));
+            self.push(
+                all,
+                "edit a part's number",
+                format!("{position}/{part}"),
+                apply,
+                update("part", *part, (*position, high)),
+            );
             for other in [0, 1, 2, 3, 9].into_iter().filter(|other| other != kind) {
                 let apply = update("kind", other, here);
-                self.push(all, "edit a part's kind", format!("{position}/{part} to {other}"), apply, update("kind", *kind, here));
+                self.push(
+                    all,
+                    "edit a part's kind",
+                    format!("{position}/{part} to {other}"),
+                    apply,
+                    update("kind", *kind, here),
+                );
             }
         }
         if self.postgres {
@@ -350,12 +392,24 @@ impl Rows {
             let set = |what: String| format!("UPDATE entries SET {what} WHERE position = {position};");
             let dedupe = |bytes: &[u8]| set(format!("dedupe = {}", self.blob(bytes)));
             let apply = dedupe(&flipped(&entry.dedupe, position % 32, 0));
-            self.push(all, "edit a column that repeats the entry", format!("{position} dedupe"), apply, dedupe(&entry.dedupe));
+            self.push(
+                all,
+                "edit a column that repeats the entry",
+                format!("{position} dedupe"),
+                apply,
+                dedupe(&entry.dedupe),
+            );
             if let Some(link) = entry.subject {
                 let subject = self.blob(link.subject.as_bytes());
                 let undo = set(format!("subject = {subject}, sequence = {}", link.sequence));
                 let apply = set(format!("sequence = {}", link.sequence + 100));
-                self.push(all, "edit a column that repeats the entry", format!("{position} sequence"), apply, undo.clone());
+                self.push(
+                    all,
+                    "edit a column that repeats the entry",
+                    format!("{position} sequence"),
+                    apply,
+                    undo.clone(),
+                );
                 let apply = set("subject = NULL, sequence = NULL".to_owned());
                 self.push(all, "edit a column that repeats the entry", format!("{position} subject"), apply, undo);
             }

@@ -103,7 +103,8 @@ pub async fn verify_ledger(
     };
     let opens = keys.is_some();
     run.seals = seals::find(store, head.size, options.every_seal, &mut run.findings).await?;
-    let reader = RangeReader { store: store.clone(), tasks: tasks.clone(), keys, entries_only: options.entries_only };
+    let (store_read, entries_only) = (store.clone(), options.entries_only);
+    let reader = Arc::new(RangeReader { store: store_read, tasks: tasks.clone(), keys, entries_only });
     let chain = run.read(&reader, head.size, options.workers.max(1), progress).await?;
     run.check_missing();
     let chain = match chain {
@@ -135,7 +136,7 @@ impl Run {
     /// them to what came before.
     async fn read(
         &mut self,
-        reader: &RangeReader,
+        reader: &Arc<RangeReader>,
         size: u64,
         workers: usize,
         progress: &(dyn Fn(Progress) + Send + Sync),
@@ -146,7 +147,14 @@ impl Run {
             return Ok(None);
         }
         let starts = (0..size.div_ceil(RANGE_ENTRIES)).map(|number| number * RANGE_ENTRIES);
-        let ranges = starts.map(|first| reader.check(first, size.min(first + RANGE_ENTRIES)));
+        let ranges = starts.map(|first| {
+            // A task of its own: taking rows from the driver costs as much as checking them.
+            let (reader, tasks) = (Arc::clone(reader), reader.tasks.clone());
+            async move {
+                let range = tasks.spawn(async move { reader.check(first, size.min(first + RANGE_ENTRIES)).await });
+                range.await.unwrap_or(Err(VerifyError::Cut))
+            }
+        });
         let mut ranges = stream::iter(ranges).buffered(workers);
         while let Some(found) = ranges.next().await {
             let RangeFound { segment, end, findings, missing, log_keys, opened, parts } = found?;

@@ -1,9 +1,7 @@
 //! One range of a ledger: its rows read, then checked off the async threads.
 
 use std::collections::HashMap;
-use std::iter::Peekable;
 use std::sync::Arc;
-use std::vec::IntoIter;
 
 use super::VerifyError;
 use super::keys::PartKeys;
@@ -19,10 +17,7 @@ use crate::exports::parts::{check_digest, open_part};
 use crate::exports::report::Findings;
 use crate::ingest::read::slot_of;
 use crate::runtime::Tasks;
-use crate::store::{DekSlot, Store};
-
-/// Highest part kind code: payloads of every kind are read.
-const EVERY_KIND: u8 = 3;
+use crate::store::{DekSlot, RowBlock, Store};
 
 pub(super) struct RangeReader {
     pub(super) store: Store,
@@ -57,26 +52,27 @@ impl NamedKeys {
     }
 }
 
-type Rows = Vec<(u64, Vec<u8>)>;
+type Entries = RowBlock<u64>;
+type Parts = RowBlock<(u64, u8)>;
 type Deks = HashMap<DekSlot, Dek>;
 
 impl RangeReader {
     /// Reads and checks the entries of `[first, end)`.
     pub(super) async fn check(&self, first: u64, end: u64) -> Result<RangeFound, VerifyError> {
         let ledger = self.store.ledger();
-        let entries = self.store.entries_from(first, end).await?;
+        let entries = self.store.entry_block(first, end).await?;
         if self.entries_only {
             return self.tasks.spawn_blocking(move || entries_found(ledger, first, end, &entries)).await.map_err(cut);
         }
-        let parts = self.store.payloads_from(first, end, EVERY_KIND).await?;
+        let parts = self.store.payload_block(first, end).await?;
         let Some(keys) = &self.keys else {
-            let work = move || range_found(ledger, first, end, &entries, parts, None);
+            let work = move || range_found(ledger, first, end, &entries, &parts, None);
             return self.tasks.spawn_blocking(work).await.map_err(cut);
         };
         let (entries, slots) = self.tasks.spawn_blocking(move || slots_of(entries)).await.map_err(cut)?;
         let found = keys.find(&slots).await?;
         let deks = slots.into_iter().zip(found).filter_map(|(slot, dek)| Some((slot, dek?))).collect();
-        let work = move || range_found(ledger, first, end, &entries, parts, Some(&deks));
+        let work = move || range_found(ledger, first, end, &entries, &parts, Some(&deks));
         self.tasks.spawn_blocking(work).await.map_err(cut)
     }
 }
@@ -86,7 +82,7 @@ fn cut(_: tokio::task::JoinError) -> VerifyError {
 }
 
 /// The slots of all sealed parts, each once.
-fn slots_of(entries: Rows) -> (Rows, Vec<DekSlot>) {
+fn slots_of(entries: Entries) -> (Entries, Vec<DekSlot>) {
     let decoded = entries.iter().filter_map(|(_, bytes)| EntryRef::decode(bytes).ok());
     let sealed = |entry: EntryRef<'_>| {
         let slots: Vec<_> =
@@ -99,11 +95,11 @@ fn slots_of(entries: Rows) -> (Rows, Vec<DekSlot>) {
     (entries, slots)
 }
 
-fn entries_found(ledger: LedgerId, first: u64, end: u64, entries: &Rows) -> RangeFound {
-    let range = Range::new(Vec::new(), None);
+fn entries_found(ledger: LedgerId, first: u64, end: u64, entries: &Entries) -> RangeFound {
+    let range = Range::new(std::iter::empty(), None);
     let mut segment = SegmentVerifier::new(ledger, first);
-    for (position, bytes) in entries {
-        if segment.feed(*position, bytes).is_err() {
+    for (position, bytes) in entries.iter() {
+        if segment.feed(position, bytes).is_err() {
             break;
         }
     }
@@ -114,26 +110,29 @@ fn range_found(
     ledger: LedgerId,
     first: u64,
     end: u64,
-    entries: &Rows,
-    parts: Vec<(u64, u8, Vec<u8>)>,
+    entries: &Entries,
+    parts: &Parts,
     deks: Option<&Deks>,
 ) -> RangeFound {
-    let mut range = Range::new(parts, deks);
+    let mut range = Range::new(parts.iter(), deks);
     let mut segment = SegmentVerifier::new(ledger, first);
-    for (position, bytes) in entries {
-        match segment.feed(*position, bytes) {
+    for (position, bytes) in entries.iter() {
+        match segment.feed(position, bytes) {
             Ok((entry, _)) => range.entry(&entry, bytes),
             // What the rest of the rows belong to cannot be said any more.
             Err(_) => return range.found(segment.finish(), end),
         }
     }
-    range.stray_rows();
-    range.found(segment.finish(), end)
+    let segment = segment.finish();
+    if segment.next() == end {
+        range.stray_rows();
+    }
+    range.found(segment, end)
 }
 
-struct Range<'k> {
-    rows: Peekable<IntoIter<(u64, u8, Vec<u8>)>>,
-    deks: Option<&'k Deks>,
+struct Range<'r, R: Iterator<Item = ((u64, u8), &'r [u8])>> {
+    rows: std::iter::Peekable<R>,
+    deks: Option<&'r Deks>,
     findings: Findings,
     missing: Missing,
     log_keys: Vec<NamedKeys>,
@@ -141,10 +140,10 @@ struct Range<'k> {
     parts: u64,
 }
 
-impl<'k> Range<'k> {
-    fn new(parts: Vec<(u64, u8, Vec<u8>)>, deks: Option<&'k Deks>) -> Range<'k> {
+impl<'r, R: Iterator<Item = ((u64, u8), &'r [u8])>> Range<'r, R> {
+    fn new(rows: R, deks: Option<&'r Deks>) -> Range<'r, R> {
         Range {
-            rows: parts.into_iter().peekable(),
+            rows: rows.peekable(),
             deks,
             findings: Findings::default(),
             missing: Missing::default(),
@@ -158,10 +157,10 @@ impl<'k> Range<'k> {
     fn entry(&mut self, entry: &EntryRef<'_>, bytes: &[u8]) {
         let position = entry.position;
         for (number, part) in (0_u8..).zip(entry.parts()) {
-            while let Some((stray, row_part, _)) = self.rows.next_if(|(at, row, _)| (*at, *row) < (position, number)) {
+            while let Some(((stray, row_part), _)) = self.rows.next_if(|(at, _)| *at < (position, number)) {
                 self.findings.at(stray, format_args!("part {row_part}: stored, but no entry names it"));
             }
-            let stored = self.rows.next_if(|(at, row, _)| (*at, *row) == (position, number)).map(|(.., stored)| stored);
+            let stored = self.rows.next_if(|(at, _)| *at == (position, number)).map(|(_, stored)| stored);
             match (stored, part.key) {
                 (Some(stored), _) => self.stored_part(entry, bytes, number, &part, stored),
                 (None, Some(key)) => self.missing.part(key, part.class, position, number),
@@ -170,10 +169,10 @@ impl<'k> Range<'k> {
         }
     }
 
-    fn stored_part(&mut self, entry: &EntryRef<'_>, bytes: &[u8], number: u8, part: &Part, stored: Vec<u8>) {
+    fn stored_part(&mut self, entry: &EntryRef<'_>, bytes: &[u8], number: u8, part: &Part, stored: &[u8]) {
         let position = entry.position;
         self.parts += 1;
-        if let Err(error) = check_digest(part, &stored) {
+        if let Err(error) = check_digest(part, stored) {
             return self.findings.at(position, format_args!("part {number}: {error}"));
         }
         if part.kind == PartKind::Public {
@@ -182,7 +181,7 @@ impl<'k> Range<'k> {
         let (Some(deks), Some(key)) = (self.deks, part.key) else { return };
         match deks.get(&slot_of(entry, part)).filter(|dek| dek.id() == key) {
             None => self.missing.part(key, part.class, position, number),
-            Some(dek) => match open_part(entry, number, part, &dek.part_secret(&entry.event, number), &stored) {
+            Some(dek) => match open_part(entry, number, part, &dek.part_secret(&entry.event, number), stored) {
                 Ok(_) => {
                     self.opened += 1;
                     self.missing.opened(key);
@@ -193,20 +192,20 @@ impl<'k> Range<'k> {
     }
 
     /// Public parts that this verification itself depends on.
-    fn public_part(&mut self, entry: &EntryRef<'_>, bytes: &[u8], public: Vec<u8>) {
+    fn public_part(&mut self, entry: &EntryRef<'_>, bytes: &[u8], public: &[u8]) {
         if is_cover_type(entry.event_type) {
-            match cover_of(entry.event_type, &public) {
+            match cover_of(entry.event_type, public) {
                 Ok(cover) => self.missing.cover(entry.position, &cover),
                 Err(error) => self.findings.at(entry.position, error),
             }
         }
         if is_key_type(entry.event_type) {
-            self.log_keys.push(NamedKeys { position: entry.position, entry: bytes.to_vec(), public });
+            self.log_keys.push(NamedKeys { position: entry.position, entry: bytes.to_vec(), public: public.to_vec() });
         }
     }
 
     fn stray_rows(&mut self) {
-        for (position, part, _) in self.rows.by_ref() {
+        for ((position, part), _) in self.rows.by_ref() {
             self.findings.at(position, format_args!("part {part}: stored, but no entry names it"));
         }
     }

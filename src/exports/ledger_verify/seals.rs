@@ -30,14 +30,15 @@ pub(super) async fn find(
     let mut found = Vec::new();
     for number in (0..size.div_ceil(RANGE_ENTRIES)).rev() {
         let first = number * RANGE_ENTRIES;
-        let entries = store.entries_from(first, size.min(first + RANGE_ENTRIES)).await?;
-        for (position, bytes) in entries.iter().rev() {
-            // What is no entry is found when the log is read.
-            if EntryRef::decode(bytes).is_ok_and(|entry| entry.event_type == SUBJECTS_SEALED) {
-                found.extend(seal_at(store, *position, findings).await?);
-                if !every && !found.is_empty() {
-                    return Ok(found);
-                }
+        let entries = store.entry_block(first, size.min(first + RANGE_ENTRIES)).await?;
+        // What is no entry is found when the log is read.
+        let is_seal = |bytes| EntryRef::decode(bytes).is_ok_and(|entry| entry.event_type == SUBJECTS_SEALED);
+        let sealed: Vec<u64> =
+            entries.iter().filter(|(_, bytes)| is_seal(bytes)).map(|(position, _)| position).collect();
+        for position in sealed.into_iter().rev() {
+            found.extend(seal_at(store, position, findings).await?);
+            if !every && !found.is_empty() {
+                return Ok(found);
             }
         }
     }

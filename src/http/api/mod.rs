@@ -4,6 +4,7 @@
 pub mod event_view;
 pub mod events_post;
 pub mod events_read;
+pub mod exports;
 pub mod health;
 pub mod keys;
 pub mod ledgers;

@@ -95,7 +95,8 @@ pub async fn event_proof(
     inclusion(&caller.service, position, &published).await.map(text)
 }
 
-fn behind() -> Problem {
+/// No published checkpoint covers it yet.
+pub fn behind() -> Problem {
     Problem::new(codes::CHECKPOINT_BEHIND, "No published checkpoint covers this position yet; ask again in a second.")
 }
 

@@ -5,13 +5,13 @@ use axum::extract::Request;
 use axum::http::{Response, StatusCode};
 use serde_json::{Value, json};
 
-use crate::crypto::hash::sha256;
 use crate::http::codes;
 use crate::http::error::{Problem, chain};
 use crate::http::front::Caller;
 use crate::http::paging::json_response;
 use crate::http::request::{self, Params};
-use crate::schema::{EventSchema, SchemaError};
+use crate::ingest::custom_types::CustomTypeError;
+use crate::schema::EventSchema;
 
 /// List event types
 ///
@@ -70,28 +70,14 @@ pub async fn schema_register(caller: Caller, request: Request) -> Result<Respons
     let body = request::body(&parts.headers, body, request::SMALL_BODY_BYTES).await?;
     let document =
         std::str::from_utf8(&body).map_err(|_| Problem::new(codes::NOT_JSON, "The body is not UTF-8."))?.trim();
-    let service = &caller.service;
-    let ledger = &service.ledger;
+    let ledger = &caller.service.ledger;
     let now = request::now(&parts.headers, ledger)?;
-    // One at a time: a second registration must build on the first one's registry.
-    let _one = service.registering.lock().await;
+    let registered = ledger.schema_register(document, caller.principal, now).await?;
     let registry = ledger.registry();
-    let digest = sha256(document.as_bytes());
-    if let Some(known) = registry.by_digest(&digest) {
-        return Ok(json_response(&summary(known)));
-    }
-    let next = registry.with_custom(document.as_bytes()).map_err(refused)?;
-    let schema =
-        next.by_digest(&digest).ok_or_else(|| Problem::internal("a registered schema is not in the registry"))?;
-    let mut data = json!({
-        "type": schema.event_type, "version": schema.version, "sha256": digest, "document": document,
-    });
-    if let (Some(before), Some(data)) = (registry.current(&schema.event_type), data.as_object_mut()) {
-        data.insert("replaces".to_owned(), json!(before.digest));
-    }
+    let schema = registry.by_digest(&registered.digest);
+    let schema = schema.ok_or_else(|| Problem::internal("a registered schema is not in the registry"))?;
     let mut answer = summary(schema);
-    let receipt = ledger.record_own("schema.registered", None, data, caller.principal, now).await?;
-    ledger.registry_set(next);
+    let Some(receipt) = registered.receipt else { return Ok(json_response(&answer)) };
     if let Some(answer) = answer.as_object_mut() {
         answer.insert("position".to_owned(), json!(receipt.position));
     }
@@ -100,7 +86,19 @@ pub async fn schema_register(caller: Caller, request: Request) -> Result<Respons
     Ok(response)
 }
 
-/// Schemas are written by operators about types, never about people: the reason may be told in full.
-fn refused(error: SchemaError) -> Problem {
-    Problem::new(codes::SCHEMA_REFUSED, format!("The schema cannot be registered: {}.", chain(&error)))
+impl From<CustomTypeError> for Problem {
+    fn from(error: CustomTypeError) -> Problem {
+        match error {
+            // Schemas are written by operators about types, never about people: the reason may be told in full.
+            CustomTypeError::Schema(source) => {
+                Problem::new(codes::SCHEMA_REFUSED, format!("The schema cannot be registered: {}.", chain(&source)))
+            }
+            CustomTypeError::Submit(source) => source.into(),
+            CustomTypeError::Read(source) => source.into(),
+            CustomTypeError::Busy => {
+                Problem::new(codes::QUEUE_FULL, "Other registrations came in between; send this one again.")
+            }
+            CustomTypeError::Index(_) | CustomTypeError::Registration { .. } => Problem::internal(chain(&error)),
+        }
+    }
 }

@@ -22,7 +22,7 @@ use crate::http::paging::{Page, json_response, page};
 use crate::http::request::{self, Params};
 use crate::ingest::Ledger;
 use crate::ingest::read::{Opened, ReadError};
-use crate::ingest::subjects::SubjectsSealError;
+use crate::ingest::subjects::{FindError, SubjectsSealError};
 use crate::store::index::SubjectHead;
 
 /// Entries of a person that one request walks.
@@ -37,7 +37,7 @@ impl From<SubjectsSealError> for Problem {
     }
 }
 
-/// Exactly one of `phone`, `email`, and `ref` with its `source`.
+/// Exactly one of `phone`, `email`, and `ref`.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SubjectSearch {
@@ -50,7 +50,7 @@ pub struct SubjectSearch {
     /// A client's own reference.
     #[serde(rename = "ref")]
     pub reference: Option<String>,
-    /// The CloudEvents source that the reference belongs to.
+    /// The CloudEvents source that the reference belongs to; needed where several sources use it.
     pub source: Option<String>,
 }
 
@@ -78,7 +78,7 @@ impl SubjectSearch {
                 email: None,
                 country: None,
             } => Identifier::reference(&source, &reference).map_err(|error| invalid("/ref", &error.to_string())),
-            _ => Err(invalid("", "name a phone, an email, or a ref with its source, and nothing else")),
+            _ => Err(invalid("", "name a phone, an email, or a ref (with its source), and nothing else")),
         }
     }
 }
@@ -94,16 +94,25 @@ impl SubjectSearch {
     request_body = SubjectSearch,
     responses(
         (status = 200, description = "`items` with the subject, if it is known", body = serde_json::Value),
+        (status = 409, description = "`identifier_ambiguous`: name the source"),
         (status = 422, description = "`identifier_invalid`")
     )
 )]
 pub async fn subject_search(caller: Caller, request: Request) -> Result<Response<Body>, Problem> {
     let (parts, body) = request.into_parts();
     let search: SubjectSearch = request::json(&parts.headers, body).await?;
-    let identifier = search.identifier()?;
     let ledger = &caller.service.ledger;
+    let found = match search {
+        SubjectSearch { reference: Some(reference), source: None, phone: None, email: None, country: None } => {
+            match ledger.subject_find(&reference, None) {
+                Err(FindError::Unknown) => None,
+                found => Some(found?),
+            }
+        }
+        search => ledger.subject_of(&search.identifier()?)?,
+    };
     let mut items = Vec::new();
-    if let Some(subject) = ledger.subject_of(&identifier)?
+    if let Some(subject) = found
         && let Some(head) = ledger.subject_head(&subject)?
     {
         items.push(json!({ "subject": subject, "events": head.sequence, "last_position": head.position }));

@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 pub use run::RunError;
 use run::{Merge, Row, Run, Source};
-pub use tail::Tail;
+pub use tail::{IdMap, IdSet, Tail};
 
 /// The three things the index knows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,6 +1,6 @@
 //! What the log said since the last run, in memory.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasherDefault, Hasher};
 
 use super::run::Row;
@@ -12,7 +12,8 @@ pub struct KeyHasher(u64);
 
 impl Hasher for KeyHasher {
     fn finish(&self) -> u64 {
-        self.0
+        // The table takes its bucket from the low bits, so the well-mixed high ones are brought there.
+        (self.0 ^ self.0.rotate_left(32)).wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_left(26)
     }
 
     fn write(&mut self, bytes: &[u8]) {
@@ -23,6 +24,11 @@ impl Hasher for KeyHasher {
 
     fn write_usize(&mut self, _length: usize) {}
 }
+
+/// A map keyed by ids or keyed hashes.
+pub type IdMap<K, V> = HashMap<K, V, BuildHasherDefault<KeyHasher>>;
+/// A set of ids or keyed hashes.
+pub type IdSet<K> = HashSet<K, BuildHasherDefault<KeyHasher>>;
 
 type KeyMap<V> = HashMap<[u8; 16], V, BuildHasherDefault<KeyHasher>>;
 

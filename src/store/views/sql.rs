@@ -1,5 +1,6 @@
 //! Statements of the projections' tables. One text serves both engines except for the bulk statements, whose rows SQLite
-//! cuts out of packed bytes (`columns.rs`) and Postgres out of arrays. A test prepares each on the engine it is for.
+//! cuts out of packed bytes (`columns.rs`) and Postgres out of arrays. A test prepares those of SQLite; `tests/it/projections.rs`
+//! runs all of them on both engines.
 
 pub(super) const CURSORS_READ: &str = "SELECT projection, generation, version, state, position, recorded FROM cursors WHERE ledger = $1 ORDER BY \
      projection, generation";
@@ -331,25 +332,6 @@ pub(in crate::store) mod postgres {
     pub(in crate::store::views) const LINES_AT: &str = "SELECT m.position, m.line, m.account, m.kind, m.amount, m.dims, m.day, m.occurred, m.currency, m.record \
          FROM money_lines m WHERE m.ledger = $1 AND m.generation = $2 AND m.position = ANY($3::bigint[]) AND \
          m.origin = m.position";
-
-    #[cfg(test)]
-    pub(in crate::store) const ALL: &[&str] = &[
-        PARKED_INSERT,
-        CONSENT_INSERT,
-        DIMS_INSERT,
-        LINES_INSERT,
-        RECORDS_INSERT,
-        UNDONE_INSERT,
-        DAILY_INSERT,
-        HEALTH_DAILY_INSERT,
-        HEALTH_LAST_INSERT,
-        ITEMS_INSERT,
-        ITEMS_UPDATE,
-        RECORDS_AT,
-        UNDONE_AT,
-        UNDONE_OF,
-        LINES_AT,
-    ];
 }
 
 #[cfg(test)]

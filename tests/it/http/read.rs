@@ -98,6 +98,7 @@ async fn people_are_found_by_what_identifies_them() {
         json!({"phone": "(614) 555-0101"}),
         json!({"phone": "+16145550101"}),
         json!({"ref": "lead-1", "source": "/test"}),
+        json!({"ref": "lead-1"}),
     ] {
         let found = search(body).await.ok(200);
         assert_eq!(found["items"][0]["subject"], first["subject"]);

@@ -46,6 +46,7 @@ async fn one_connection_carries_many_requests() {
     let mut sender = connect(&served, address).await;
     for id in 0..20 {
         let body = consent(&id.to_string(), "lead-1", "+16145550101").to_string();
+        sender.ready().await.unwrap();
         let response = sender.send_request(request(&served, Role::Recorder, "POST", "/v1/events", body)).await.unwrap();
         assert_eq!(response.status(), 201);
         response.into_body().collect().await.unwrap();

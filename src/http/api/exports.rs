@@ -1,0 +1,196 @@
+//! Exports: bundles that a stranger verifies offline.
+//!
+//! Making one is a writing act in two steps: it is recorded and sealed at once, and its bundle is read out of the log when it
+//! is fetched, against a published checkpoint that covers it. Nothing opened is kept in between, so a person erased
+//! meanwhile is absent from the bundle too.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::{Path, Request};
+use axum::http::{HeaderMap, HeaderValue, Response, StatusCode, header};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use utoipa::ToSchema;
+
+use super::proofs::behind;
+use crate::domain::ids::SubjectId;
+use crate::domain::time::Timestamp;
+use crate::exports::manifest::{PROFILES, Profile};
+use crate::exports::subject::{Begun, Disclosure, ExportError, ExportRequest, begin, finish};
+use crate::http::codes;
+use crate::http::error::{Problem, chain};
+use crate::http::front::Caller;
+use crate::http::paging::json_response;
+use crate::http::request::{self, Params, Preferences};
+use crate::ingest::subjects::FindError;
+
+/// Exports that can be fetched; an older one is made again.
+const KEPT_MAX: usize = 256;
+/// How long a fetch waits for its checkpoint.
+const CHECKPOINT_WAIT: Duration = Duration::from_secs(10);
+
+/// Exports that were begun since this server started.
+#[derive(Debug, Default)]
+pub struct Exports(Mutex<VecDeque<Arc<Kept>>>);
+
+#[derive(Debug)]
+struct Kept {
+    id: String,
+    profile: Profile,
+    subject: SubjectId,
+    created: Timestamp,
+    begun: Begun,
+}
+
+impl Kept {
+    fn view(&self) -> Value {
+        json!({ "id": self.id, "profile": self.profile.name(), "subject": self.subject, "created": self.created })
+    }
+}
+
+impl Exports {
+    fn keep(&self, kept: Arc<Kept>) {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if all.len() >= KEPT_MAX {
+            all.pop_front();
+        }
+        all.push_back(kept);
+    }
+
+    fn all(&self) -> Vec<Arc<Kept>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).iter().map(Arc::clone).collect()
+    }
+}
+
+impl From<ExportError> for Problem {
+    fn from(error: ExportError) -> Problem {
+        match error {
+            ExportError::Unknown => Problem::absent("subject"),
+            ExportError::Submit(source) => source.into(),
+            ExportError::SubjectsSeal(source) => source.into(),
+            ExportError::Read(source) => source.into(),
+            ExportError::Store(source) => source.into(),
+            other => Problem::internal(chain(&other)),
+        }
+    }
+}
+
+impl From<FindError> for Problem {
+    fn from(error: FindError) -> Problem {
+        match error {
+            FindError::Unknown => Problem::absent("subject"),
+            FindError::Ambiguous => {
+                let detail = "Several people have this reference at different sources; name the source.";
+                Problem::new(codes::IDENTIFIER_AMBIGUOUS, detail)
+            }
+            FindError::Index(source) => source.into(),
+        }
+    }
+}
+
+/// An export to be made.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewExport {
+    /// `accounting`, `audit`, `ccpa_log`, `dsar`, `erasure_certificate` or `tcpa_call`; `audit` if absent.
+    pub profile: Option<String>,
+    /// The person: our subject id, a client's reference, a phone or an e-mail.
+    pub subject: String,
+    /// Source of the reference, where several sources use it.
+    pub source: Option<String>,
+}
+
+/// Make an export
+///
+/// Records it and seals the subjects map over it; the bundle is then at `/v1/exports/{id}/bundle`.
+#[utoipa::path(
+    post,
+    path = "/v1/exports",
+    tag = "exports",
+    request_body = NewExport,
+    responses(
+        (status = 201, description = "`id`, `profile`, `subject`, `created`", body = serde_json::Value),
+        (status = 404, description = "There is no such subject"),
+        (status = 409, description = "`identifier_ambiguous`")
+    )
+)]
+pub async fn export_create(caller: Caller, request: Request) -> Result<Response<Body>, Problem> {
+    let (parts, body) = request.into_parts();
+    let new: NewExport = request::json(&parts.headers, body).await?;
+    let profile = new.profile.as_deref().unwrap_or("audit").parse::<Profile>().map_err(|_| {
+        let names: Vec<&str> = PROFILES.iter().map(|profile| profile.name()).collect();
+        Problem::member("/profile", "not_in_enum", &format!("must be one of {}", names.join(", ")))
+    })?;
+    let service = &caller.service;
+    let ledger = &service.ledger;
+    let subject = ledger.subject_find(&new.subject, new.source.as_deref())?;
+    let request = ExportRequest {
+        profile,
+        subjects: vec![subject],
+        disclosure: Disclosure::WholeParts,
+        actor: caller.principal,
+        now: request::now(&parts.headers, ledger)?,
+    };
+    let begun = begin(ledger, request).await?;
+    let id = begun.export().ok_or_else(|| Problem::internal("an export was recorded without an id"))?.to_owned();
+    let kept = Arc::new(Kept { id, profile, subject, created: ledger.now(), begun });
+    service.exports.keep(Arc::clone(&kept));
+    let mut response = json_response(&kept.view());
+    *response.status_mut() = StatusCode::CREATED;
+    Ok(response)
+}
+
+/// List exports that can be fetched
+///
+/// Those begun since this server started; every export ever made is in the log as `export.created`.
+#[utoipa::path(
+    get,
+    path = "/v1/exports",
+    tag = "exports",
+    responses((status = 200, description = "`items`", body = serde_json::Value))
+)]
+pub async fn exports_list(caller: Caller, params: Params) -> Result<Response<Body>, Problem> {
+    params.only(&[])?;
+    let items: Vec<Value> = caller.service.exports.all().iter().map(|kept| kept.view()).collect();
+    Ok(json_response(&json!({ "items": items })))
+}
+
+/// Fetch a bundle
+///
+/// A zip file that verifies offline with `tallystick verify`. Waits for the checkpoint that covers it.
+#[utoipa::path(
+    get,
+    path = "/v1/exports/{export}/bundle",
+    tag = "exports",
+    params(
+        ("export" = String, Path, description = "The export's id"),
+        ("Prefer" = Option<String>, Header, description = "`wait=<seconds>` for the checkpoint, at most 10"),
+    ),
+    responses(
+        (status = 200, description = "The bundle", content_type = "application/zip"),
+        (status = 404, description = "There is no such export here; make it again"),
+        (status = 503, description = "`checkpoint_behind`")
+    )
+)]
+pub async fn export_bundle(
+    caller: Caller,
+    Path(export): Path<String>,
+    headers: HeaderMap,
+) -> Result<Response<Body>, Problem> {
+    let service = &caller.service;
+    let found = service.exports.all().into_iter().find(|kept| kept.id == export);
+    let kept = found.ok_or_else(|| Problem::absent("export"))?;
+    let wait = Preferences::read(&headers).wait.unwrap_or(CHECKPOINT_WAIT);
+    let published = service.checkpoints.wait_for(kept.begun.size_min(), wait).await.ok_or_else(behind)?;
+    let bundle = finish(&service.ledger, &kept.begun, &published.note).await?;
+    let mut response = Response::new(Body::from(bundle));
+    let answer = response.headers_mut();
+    answer.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/zip"));
+    // The id is a UUID of our own: it needs no quoting rules.
+    let disposition = HeaderValue::try_from(format!("attachment; filename=\"export-{}.zip\"", kept.id));
+    answer.insert(header::CONTENT_DISPOSITION, disposition.map_err(Problem::internal)?);
+    Ok(response)
+}
