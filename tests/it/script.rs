@@ -6,6 +6,14 @@ use serde_json::{Value, json};
 use tallystick::chain::entry::EntryRef;
 use tallystick::ingest::{Ledger, Outcome, Receipt};
 
+/// Where all of them come from.
+pub const SOURCE: &str = "/script";
+
+/// The id of event `number`.
+pub fn id(number: u64) -> String {
+    format!("event-{number}")
+}
+
 /// Event `number` of a script about `people` persons.
 pub fn event(number: u64, people: u64) -> Value {
     let person = number % people;
@@ -25,13 +33,13 @@ pub fn event(number: u64, people: u64) -> Value {
         ),
     };
     json!({
-        "specversion": "1.0", "id": format!("event-{number}"), "source": "/script", "type": event_type,
+        "specversion": "1.0", "id": id(number), "source": SOURCE, "type": event_type,
         "subject": format!("lead-{person}"), "time": "2026-11-19T12:00:00Z", "data": data,
     })
 }
 
 /// Types that the service writes beside what is posted.
-const OWN: [&str; 5] =
+pub const OWN: [&str; 5] =
     ["access.key_created", "identifier.bound", "ledger.created", "subjects.sealed", "quarantine.resolved"];
 
 /// How many entries somebody posted.

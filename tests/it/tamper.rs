@@ -32,8 +32,7 @@ impl Stored {
     async fn new(engine: &Engine, seed: u64, events: u64) -> Stored {
         let bench = engine.bench(seed).await;
         for first in (0..events).step_by(20) {
-            let mut batch: Vec<_> =
-                (first..events.min(first + 20)).map(|number| received(script::event(number, 9))).collect();
+            let mut batch: Vec<_> = (first..events.min(first + 20)).map(|number| received(script::event(number, 9))).collect();
             batch.push(received(serde_json::json!({ "id": format!("broken-{first}"), "source": "/script" })));
             bench.ledger.submit(batch, options()).await.unwrap();
         }
@@ -106,21 +105,13 @@ impl Tally {
         let (made, found, passed) = self.total();
         println!("{name}: {found} of {made} changes found; a check of the ends alone passes {passed}");
         assert_eq!(self.missed.len() as u64, made - found);
-        assert!(
-            self.missed.is_empty(),
-            "{} changes pass, the first: {:#?}",
-            self.missed.len(),
-            &self.missed[..self.missed.len().min(20)]
-        );
+        assert!(self.missed.is_empty(), "{} changes pass, the first: {:#?}", self.missed.len(), &self.missed[..self.missed.len().min(20)]);
         assert!(passed * 2 > made, "most of the catalogue is seen only by reading everything");
         let classes: serde_json::Map<String, serde_json::Value> = self
             .classes
             .iter()
             .map(|(class, (made, found, passed))| {
-                (
-                    (*class).to_owned(),
-                    serde_json::json!({ "made": made, "found": found, "passed_by_ends_only": passed }),
-                )
+                ((*class).to_owned(), serde_json::json!({ "made": made, "found": found, "passed_by_ends_only": passed }))
             })
             .collect();
         evidence::write(
@@ -190,22 +181,21 @@ async fn on_copies(stored: &Stored, density: Density) -> Tally {
 #[tokio::test(flavor = "multi_thread")]
 async fn every_change_of_a_sqlite_row_is_found() {
     let stored = Stored::new(&Engine::Sqlite, 51, 40).await;
-    let few = Density { stride: 4, exhaustive: |row| row % 20 == 0 };
-    let all = Density { stride: 1, exhaustive: |_| true };
+    let few = Density { rows: 1, stride: 6, exhaustive: |row| row % 25 == 1 };
+    let all = Density { rows: 1, stride: 1, exhaustive: |_| true };
     on_copies(&stored, if evidence::long() { all } else { few }).await.assert_all_found("sqlite");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_change_of_a_larger_tree_is_found() {
     let stored = Stored::new(&Engine::Sqlite, 52, 560).await;
-    let few = Density { stride: 311, exhaustive: |_| false };
+    let few = Density { rows: 41, stride: 97, exhaustive: |_| false };
     let mut tally = on_copies(&stored, few).await;
     // Every bit of the stored subtree hashes.
     let mut shell = stored.shell(&stored.location).await;
     let store = Store::open_reading(&stored.location, stored.id).await.unwrap();
-    let every = Density { stride: 1, exhaustive: |_| true };
-    let flips =
-        Rows::read(&mut shell).await.catalogue(every).into_iter().filter(|tamper| tamper.class.contains("subtree"));
+    let every = Density { rows: 4_000, stride: 1, exhaustive: |_| true };
+    let flips = Rows::read(&mut shell).await.catalogue(every).into_iter().filter(|tamper| tamper.class.contains("subtree"));
     tally.extend(work_off(&store, &mut shell, &flips.collect::<Vec<_>>()).await);
     tally.assert_all_found("sqlite-tree");
 }
@@ -217,8 +207,8 @@ async fn every_change_of_a_postgres_row_is_found() {
     let mut shell = stored.shell(&stored.location).await;
     let store = Store::open_reading(&stored.location, stored.id).await.unwrap();
     let before = Rows::read(&mut shell).await;
-    let few = Density { stride: 37, exhaustive: |_| false };
-    let all = Density { stride: 2, exhaustive: |row| row % 7 == 0 };
+    let few = Density { rows: 2, stride: 61, exhaustive: |_| false };
+    let all = Density { rows: 1, stride: 2, exhaustive: |row| row % 7 == 0 };
     let catalogue = before.catalogue(if evidence::long() { all } else { few });
     let tally = work_off(&store, &mut shell, &catalogue).await;
     assert!(Rows::read(&mut shell).await == before, "the undoing did not undo");
@@ -226,8 +216,8 @@ async fn every_change_of_a_postgres_row_is_found() {
 }
 
 /// Histories that are consistent in themselves: rows alone cannot tell, what was kept outside can.
-async fn rewrites_need_an_outside_word(engine: Engine, seed: u64) {
-    let stored = Stored::new(&engine, seed, 24).await;
+async fn rewrites_need_an_outside_word(engine: Engine, seed: u64, events: u64) {
+    let stored = Stored::new(&engine, seed, events).await;
     let mut shell = stored.shell(&stored.location).await;
     let store = Store::open_reading(&stored.location, stored.id).await.unwrap();
     let before = Rows::read(&mut shell).await;
@@ -262,13 +252,13 @@ fn stored_root(stored: &Stored) -> Option<tallystick::crypto::hash::Digest> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn cut_tails_and_rewrites_are_found_against_a_checkpoint_on_sqlite() {
-    rewrites_need_an_outside_word(Engine::Sqlite, 54).await;
+    rewrites_need_an_outside_word(Engine::Sqlite, 54, 24).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn cut_tails_and_rewrites_are_found_against_a_checkpoint_on_postgres() {
     if let Some(engine) = Engine::postgres().await {
-        rewrites_need_an_outside_word(engine, 55).await;
+        rewrites_need_an_outside_word(engine, 55, 6).await;
     }
 }
 
@@ -294,9 +284,7 @@ async fn start_refuses_what_the_checkpoint_file_contradicts() {
     let mut shell = stored.shell(&stored.location).await;
     let before = Rows::read(&mut shell).await;
     let count = before.entries.len();
-    for rows in
-        [before.cut(count - 1), before.rewritten(count / 2, |entry| entry.actor = other_actor()), before.without(9)]
-    {
+    for rows in [before.cut(count - 1), before.rewritten(count / 2, |entry| entry.actor = other_actor()), before.without(9)] {
         shell.run(&rows.written()).await.unwrap();
         stored.bench.reopen().await;
         let refused = Checkpoints::start(&stored.bench.ledger, None).await.err().map(|error| error.to_string());

@@ -33,10 +33,11 @@ pub struct Tamper {
     pub undo: String,
 }
 
-/// How much of a catalogue to make: every `stride`-th byte of a row gets one flipped bit, and all bits of the rows in
-/// `exhaustive` are flipped one by one.
+/// How much of a catalogue to make: of every `rows`-th row, every `stride`-th byte gets one flipped bit, and all bits of the
+/// rows in `exhaustive` are flipped one by one.
 #[derive(Clone, Copy)]
 pub struct Density {
+    pub rows: usize,
     pub stride: usize,
     pub exhaustive: fn(usize) -> bool,
 }
@@ -194,11 +195,11 @@ impl Rows {
     pub fn catalogue(&self, density: Density) -> Vec<Tamper> {
         let mut all = Vec::new();
         self.flips(density, &mut all);
-        self.deletions(&mut all);
-        self.swaps(&mut all);
-        self.insertions(&mut all);
-        self.moves(&mut all);
-        self.half_done(&mut all);
+        self.deletions(density, &mut all);
+        self.swaps(density, &mut all);
+        self.insertions(density, &mut all);
+        self.moves(density, &mut all);
+        self.half_done(density, &mut all);
         all
     }
 
@@ -207,15 +208,15 @@ impl Rows {
     }
 
     fn flips(&self, density: Density, all: &mut Vec<Tamper>) {
-        for (position, entry) in self.entries.iter().enumerate() {
+        for (position, entry) in self.entries.iter().enumerate().step_by(density.rows) {
             for (byte, bit) in bits(entry.len(), position, density) {
                 let apply = self.set_entry(position, &flipped(entry, byte, bit));
                 let undo = self.set_entry(position, entry);
                 self.push(all, "flip a bit of an entry", format!("{position}: byte {byte} bit {bit}"), apply, undo);
             }
         }
-        let few = Density { stride: density.stride * 4, exhaustive: |_| false };
-        for row @ (position, part, _, sealed) in &self.payloads {
+        let few = Density { stride: density.stride * 4, exhaustive: |_| false, ..density };
+        for row @ (position, part, _, sealed) in self.payloads.iter().step_by(density.rows) {
             for (byte, bit) in bits(sealed.len(), (position + part) as usize, few) {
                 let undo = self.set_payload(row, sealed);
                 let apply = self.set_payload(row, &flipped(sealed, byte, bit));
@@ -236,7 +237,7 @@ impl Rows {
                 );
             }
         }
-        for (byte, bit) in bits(32, 0, Density { stride: 1, exhaustive: |_| true }) {
+        for (byte, bit) in bits(32, 0, Density { exhaustive: |_| true, ..density }) {
             let changed = Rows { leaf: flipped(&self.leaf, byte, bit), ..self.clone() };
             self.push(
                 all,
@@ -265,12 +266,12 @@ impl Rows {
         format!("UPDATE payloads SET sealed = {sealed} WHERE position = {position} AND part = {part};")
     }
 
-    fn deletions(&self, all: &mut Vec<Tamper>) {
-        for (position, entry) in (0_i64..).zip(&self.entries) {
+    fn deletions(&self, density: Density, all: &mut Vec<Tamper>) {
+        for (position, entry) in (0_i64..).zip(&self.entries).step_by(density.rows) {
             let apply = format!("DELETE FROM entries WHERE position = {position};");
             self.push(all, "delete an entry", position.to_string(), apply, self.insert_entry(position, entry));
         }
-        for row @ (position, part, ..) in &self.payloads {
+        for row @ (position, part, ..) in self.payloads.iter().step_by(density.rows) {
             let apply = format!("DELETE FROM payloads WHERE position = {position} AND part = {part};");
             self.push(all, "delete a part", format!("{position}/{part}"), apply, self.insert_payload(row));
         }
@@ -283,16 +284,16 @@ impl Rows {
         let undo = "INSERT INTO heads SELECT * FROM kept_heads; DROP TABLE kept_heads;".to_owned();
         self.push(all, "delete the head", String::new(), apply, undo);
         let tail = self.entries.len() - 1;
-        for from in 1..tail {
+        for from in (1..tail).step_by(density.rows) {
             let apply = format!("DELETE FROM entries WHERE position >= {from};");
             let undo = (from..=tail).map(|at| self.insert_entry(at as i64, &self.entries[at])).collect();
             self.push(all, "cut the tail, head left", from.to_string(), apply, undo);
         }
     }
 
-    fn swaps(&self, all: &mut Vec<Tamper>) {
+    fn swaps(&self, density: Density, all: &mut Vec<Tamper>) {
         let count = self.entries.len();
-        for one in 0..count {
+        for one in (0..count).step_by(density.rows) {
             for other in [one + 1, (one * 7 + 3) % count].into_iter().filter(|other| *other < count && *other != one) {
                 let (a, b) = (&self.entries[one], &self.entries[other]);
                 let apply = self.set_entry(one, b) + &self.set_entry(other, a);
@@ -300,7 +301,7 @@ impl Rows {
                 self.push(all, "swap two entries", format!("{one}, {other}"), apply, undo);
             }
         }
-        for (at, one) in self.payloads.iter().enumerate() {
+        for (at, one) in self.payloads.iter().enumerate().step_by(density.rows) {
             let other = &self.payloads[(at * 5 + 4) % self.payloads.len()];
             if one.3 != other.3 {
                 let apply = self.set_payload(one, &other.3) + &self.set_payload(other, &one.3);
@@ -311,16 +312,16 @@ impl Rows {
         }
     }
 
-    fn insertions(&self, all: &mut Vec<Tamper>) {
+    fn insertions(&self, density: Density, all: &mut Vec<Tamper>) {
         let count = self.entries.len() as i64;
-        for (position, entry) in (0_i64..).zip(&self.entries) {
+        for (position, entry) in (0_i64..).zip(&self.entries).step_by(density.rows) {
             for place in [count, count + 5, -1] {
                 let apply = self.insert_entry(place, entry);
                 let undo = format!("DELETE FROM entries WHERE position = {place};");
                 self.push(all, "insert a copy of an entry", format!("{position} at {place}"), apply, undo);
             }
         }
-        for (position, part, kind, sealed) in &self.payloads {
+        for (position, part, kind, sealed) in self.payloads.iter().step_by(density.rows) {
             for (at, number) in [(*position, part + 7), (count, 0), (-1, 0)] {
                 let apply = self.insert_payload(&(at, number, *kind, sealed.clone()));
                 let undo = format!("DELETE FROM payloads WHERE position = {at} AND part = {number};");
@@ -333,9 +334,9 @@ impl Rows {
         self.push(all, "insert a subtree hash", number.to_string(), apply, undo);
     }
 
-    fn moves(&self, all: &mut Vec<Tamper>) {
+    fn moves(&self, density: Density, all: &mut Vec<Tamper>) {
         let count = self.entries.len() as i64;
-        for position in 0..count {
+        for position in (0..count).step_by(density.rows) {
             let to = count + 3;
             let update = |from, to| format!("UPDATE entries SET position = {to} WHERE position = {from};");
             self.push(
@@ -346,7 +347,7 @@ impl Rows {
                 update(to, position),
             );
         }
-        for (position, part, kind, _) in &self.payloads {
+        for (position, part, kind, _) in self.payloads.iter().step_by(density.rows) {
             let update = |column: &str, value: i64, (at, number): (i64, i64)| {
                 format!("UPDATE payloads SET {column} = {value} WHERE position = {at} AND part = {number};")
             };
@@ -416,18 +417,18 @@ impl Rows {
     }
 
     /// Rewrites that stop short of the end: the next entry, or all but the head, linked anew.
-    fn half_done(&self, all: &mut Vec<Tamper>) {
+    fn half_done(&self, density: Density, all: &mut Vec<Tamper>) {
         let count = self.entries.len();
-        for at in 1..count - 1 {
+        for at in (1..count - 1).step_by(density.rows) {
             let rows = self.rewritten(at, |entry| entry.actor = other_actor());
-            let undo = self.written();
             if at + 2 < count {
                 let apply = self.set_entry(at, &rows.entries[at]) + &self.set_entry(at + 1, &rows.entries[at + 1]);
                 let back = self.set_entry(at, &self.entries[at]) + &self.set_entry(at + 1, &self.entries[at + 1]);
                 self.push(all, "re-link the next entry only", at.to_string(), apply, back);
             }
-            if at % 5 == 0 {
+            if at % 5 == 1 {
                 let apply: String = (at..count).map(|at| self.set_entry(at, &rows.entries[at])).collect();
+                let undo: String = (at..count).map(|at| self.set_entry(at, &self.entries[at])).collect();
                 self.push(all, "re-link all, head left", at.to_string(), apply, undo);
             }
         }
