@@ -47,7 +47,11 @@ impl Init {
         // A first checkpoint, so that even an empty ledger can be held against something.
         app.jobs_start(&ledger).await?;
         app.close(&[ledger]).await;
-        if self.json { print_json(&made) } else { Ok(print(&made)) }
+        if self.json {
+            return print_json(&made);
+        }
+        print(&made);
+        Ok(())
     }
 }
 

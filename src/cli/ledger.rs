@@ -51,7 +51,11 @@ impl Ledger {
                 let (ledger, made) = app.ledger_create(options).await?;
                 app.jobs_start(&ledger).await?;
                 app.close(&[ledger]).await;
-                if create.json { print_json(&made) } else { Ok(init::print(&made)) }
+                if create.json {
+                    return print_json(&made);
+                }
+                init::print(&made);
+                Ok(())
             }
             Ledger::List(list) => {
                 let ids = ledger_ids(&list.data)?;

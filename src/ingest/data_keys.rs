@@ -85,7 +85,7 @@ impl DataKeys {
             let mut kept = 0usize;
             cache.retain(|slot, _| {
                 kept += 1;
-                slot.owner == NO_OWNER || kept % 8 != 0
+                slot.owner == NO_OWNER || !kept.is_multiple_of(8)
             });
         }
         cache.insert(slot, Cached { key, loaded: now });

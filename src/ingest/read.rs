@@ -89,13 +89,16 @@ pub fn slot_of(entry: &EntryRef<'_>, part: &Part) -> DekSlot {
     DekSlot { owner, class: part.class.code(), quarter: Quarter::of(entry.recorded).ordinal() }
 }
 
+/// Plaintext of a part, and its secret where it was sealed.
+type Clear = (Vec<u8>, Option<[u8; 32]>);
+
 fn open_part(
     entry: &EntryRef<'_>,
     part_no: u8,
     part: &Part,
     dek: Option<&Dek>,
     sealed: &[u8],
-) -> Result<Option<(Vec<u8>, Option<[u8; 32]>)>, SealError> {
+) -> Result<Option<Clear>, SealError> {
     if part.suite == SUITE_NONE {
         return Ok(Some((sealed.to_vec(), None)));
     }

@@ -86,8 +86,8 @@ impl Checkpoints {
     pub async fn wait_for(&self, size: u64, timeout: Duration) -> Option<Arc<Published>> {
         let mut latest = self.latest.clone();
         let covered = |published: &Option<Arc<Published>>| published.as_ref().is_some_and(|found| found.size >= size);
-        let found = tokio::time::timeout(timeout, latest.wait_for(covered)).await.ok()?.ok()?.clone();
-        found
+        let found = tokio::time::timeout(timeout, latest.wait_for(covered)).await;
+        found.ok()?.ok()?.as_ref().map(Arc::clone)
     }
 }
 

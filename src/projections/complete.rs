@@ -179,8 +179,8 @@ fn apply(undo: Undo, lines: &mut Vec<LineRow>, undone: &mut Vec<UndoneRow>, know
             continue;
         }
         let sign = if live { 1 } else { -1 };
-        let mut number = next_line(lines, undo.position);
-        for line in known.lines.get(&root).map_or(&[][..], Vec::as_slice) {
+        let numbers = next_line(lines, undo.position)..;
+        for (number, line) in numbers.zip(known.lines.get(&root).map_or(&[][..], Vec::as_slice)) {
             lines.push(LineRow {
                 position: undo.position,
                 line: number,
@@ -190,7 +190,6 @@ fn apply(undo: Undo, lines: &mut Vec<LineRow>, undone: &mut Vec<UndoneRow>, know
                 recorded: undo.recorded,
                 ..*line
             });
-            number += 1;
         }
     }
 }

@@ -67,7 +67,7 @@ pub async fn postgres(url: &str) -> f64 {
         let entries: Vec<Vec<u8>> = positions.iter().map(|_| vec![7; ENTRY_BYTES]).collect();
         let keys: Vec<Vec<u8>> = positions
             .iter()
-            .map(|position| (position.wrapping_mul(0x9E37_79B9_7F4A_7C1)).to_be_bytes().repeat(4))
+            .map(|position| (position.wrapping_mul(0x09E3_779B_97F4_A7C1)).to_be_bytes().repeat(4))
             .collect();
         sqlx::query("INSERT INTO bare.e SELECT $1, * FROM UNNEST($2::bigint[], $3::bytea[], $4::bytea[])")
             .bind(&ledger)

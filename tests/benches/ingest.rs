@@ -10,7 +10,6 @@
     clippy::panic,
     clippy::float_arithmetic,
     clippy::indexing_slicing,
-    missing_docs,
     reason = "a bench that cannot go on has failed, and rates are floats"
 )]
 #![allow(clippy::disallowed_methods, clippy::cast_precision_loss, reason = "a bench reads the clock")]

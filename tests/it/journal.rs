@@ -26,7 +26,7 @@ pub struct Ack {
 }
 
 /// Intents and acknowledgements of every poster.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct Journal {
     /// Event numbers posted, each with how often.
     pub intents: HashMap<u64, u32>,
@@ -203,7 +203,8 @@ pub fn weigh(entries: &[(u64, Vec<u8>)], journal: &Journal, dedupe: impl Fn(u64)
             verdict.lost += 1;
             continue;
         };
-        let agrees = ack.position.is_none_or(|acked| acked == *position) && ack.leaf.as_ref().is_none_or(|acked| acked == leaf);
+        let agrees =
+            ack.position.is_none_or(|acked| acked == *position) && ack.leaf.as_ref().is_none_or(|acked| acked == leaf);
         verdict.moved += u64::from(!agrees);
     }
     verdict.foreign = found.keys().filter(|dedupe| !meant.contains(*dedupe)).count() as u64;

@@ -73,7 +73,8 @@ async fn kill_cycles(cycles: u64, seed: u64, database: bool) -> Option<Verdict> 
             post_and_kill(server, &data, &journal, &mut random).await;
             done += 1;
         }
-        let verdict = judge(&data, &lock(&journal)).await;
+        let told = lock(&journal).clone();
+        let verdict = judge(&data, &told).await;
         verdict.assert_clean();
         total.add(verdict);
     }
@@ -157,7 +158,8 @@ async fn control_that_acknowledges_before_commit_loses_events() {
             let _cancelled = task.await;
         }
         kills += 1;
-        verdict = judge(&data, &lock(&journal)).await;
+        let told = lock(&journal).clone();
+        verdict = judge(&data, &told).await;
     }
     println!("control: {} of {} acknowledged events lost in {kills} kills", verdict.lost, verdict.acknowledged);
     assert!(verdict.lost > 0, "the judge cannot see loss: {verdict:?}");
@@ -171,7 +173,8 @@ async fn judge_sees_loss_doubling_moving_and_strangers() {
     let mut journal = Journal::default();
     for number in 0..20 {
         journal.intents.insert(number, 1);
-        let outcome = bench.ledger.submit(vec![received(script::event(number, 50))], options()).await.unwrap().remove(0);
+        let outcome =
+            bench.ledger.submit(vec![received(script::event(number, 50))], options()).await.unwrap().remove(0);
         let receipt = crate::support::recorded(outcome);
         let answer = json!({ "status": "recorded", "position": receipt.position, "leaf": receipt.leaf.to_string() });
         journal.answered(number, &answer);

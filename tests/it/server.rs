@@ -13,7 +13,6 @@ use http_body_util::{BodyExt, Full};
 use hyper::Request;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
-use tallystick::domain::ids::LedgerId;
 use tallystick::runtime::Tasks;
 use tokio::net::TcpStream;
 
@@ -25,9 +24,7 @@ pub const PATIENCE: Duration = Duration::from_secs(60);
 pub struct Data {
     pub folder: tempfile::TempDir,
     pub database: Option<String>,
-    pub ledger: LedgerId,
     pub key: String,
-    pub verifier_key: String,
 }
 
 impl Data {
@@ -46,13 +43,7 @@ impl Data {
         assert!(output.status.success(), "init: {}", String::from_utf8_lossy(&output.stderr));
         let made: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
         let text = |name: &str| made[name].as_str().unwrap().to_owned();
-        Data {
-            folder,
-            database,
-            ledger: text("ledger").parse().unwrap(),
-            key: text("admin_key"),
-            verifier_key: text("verifier_key"),
-        }
+        Data { folder, database, key: text("admin_key") }
     }
 
     pub fn path(&self) -> PathBuf {
@@ -126,23 +117,6 @@ impl Server {
     pub fn kill(mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
-    }
-
-    /// SIGTERM, and the wait for the process to end by itself.
-    pub async fn stop(mut self) {
-        self.signal("TERM");
-        let child = &mut self.child;
-        let ended = tokio::task::block_in_place(|| child.wait().unwrap());
-        assert!(ended.success(), "{}", self.log());
-    }
-
-    pub fn signal(&self, name: &str) {
-        let sent = Command::new("kill").args(["-s", name, &self.child.id().to_string()]).status().unwrap();
-        assert!(sent.success(), "kill -s {name}");
-    }
-
-    pub fn id(&self) -> u32 {
-        self.child.id()
     }
 
     /// Everything it has written to its log.

@@ -32,7 +32,8 @@ impl Stored {
     async fn new(engine: &Engine, seed: u64, events: u64) -> Stored {
         let bench = engine.bench(seed).await;
         for first in (0..events).step_by(20) {
-            let mut batch: Vec<_> = (first..events.min(first + 20)).map(|number| received(script::event(number, 9))).collect();
+            let mut batch: Vec<_> =
+                (first..events.min(first + 20)).map(|number| received(script::event(number, 9))).collect();
             batch.push(received(serde_json::json!({ "id": format!("broken-{first}"), "source": "/script" })));
             bench.ledger.submit(batch, options()).await.unwrap();
         }
@@ -57,7 +58,7 @@ impl Stored {
         shell
     }
 
-    fn from_outside(&self) -> VerifyOptions {
+    fn held_outside(&self) -> VerifyOptions {
         let note = self.checkpoint.clone();
         let checkpoint = NamedCheckpoint { name: "kept outside".to_owned(), note, from_outside: true };
         VerifyOptions { key: Some(self.key.clone()), checkpoints: vec![checkpoint], ..VerifyOptions::default() }
@@ -105,13 +106,21 @@ impl Tally {
         let (made, found, passed) = self.total();
         println!("{name}: {found} of {made} changes found; a check of the ends alone passes {passed}");
         assert_eq!(self.missed.len() as u64, made - found);
-        assert!(self.missed.is_empty(), "{} changes pass, the first: {:#?}", self.missed.len(), &self.missed[..self.missed.len().min(20)]);
+        assert!(
+            self.missed.is_empty(),
+            "{} changes pass, the first: {:#?}",
+            self.missed.len(),
+            &self.missed[..self.missed.len().min(20)]
+        );
         assert!(passed * 2 > made, "most of the catalogue is seen only by reading everything");
         let classes: serde_json::Map<String, serde_json::Value> = self
             .classes
             .iter()
             .map(|(class, (made, found, passed))| {
-                ((*class).to_owned(), serde_json::json!({ "made": made, "found": found, "passed_by_ends_only": passed }))
+                (
+                    (*class).to_owned(),
+                    serde_json::json!({ "made": made, "found": found, "passed_by_ends_only": passed }),
+                )
             })
             .collect();
         evidence::write(
@@ -195,7 +204,8 @@ async fn every_change_of_a_larger_tree_is_found() {
     let mut shell = stored.shell(&stored.location).await;
     let store = Store::open_reading(&stored.location, stored.id).await.unwrap();
     let every = Density { rows: 4_000, stride: 1, exhaustive: |_| true };
-    let flips = Rows::read(&mut shell).await.catalogue(every).into_iter().filter(|tamper| tamper.class.contains("subtree"));
+    let flips =
+        Rows::read(&mut shell).await.catalogue(every).into_iter().filter(|tamper| tamper.class.contains("subtree"));
     tally.extend(work_off(&store, &mut shell, &flips.collect::<Vec<_>>()).await);
     tally.assert_all_found("sqlite-tree");
 }
@@ -235,13 +245,13 @@ async fn rewrites_need_an_outside_word(engine: Engine, seed: u64, events: u64) {
         shell.run(&rows.written()).await.unwrap();
         let alone = verify(&store, None, &VerifyOptions::default()).await;
         assert!(alone.ok, "{what} is consistent in itself, so this is the twin: {:?}", alone.problems);
-        let held = verify(&store, None, &stored.from_outside()).await;
+        let held = verify(&store, None, &stored.held_outside()).await;
         made += 1;
         caught += u64::from(!held.ok);
         assert!(!held.ok && held.root != stored_root(&stored), "{what} passes against the checkpoint");
     }
     shell.run(&before.written()).await.unwrap();
-    assert!(verify(&store, Some(keyring()), &stored.from_outside()).await.ok);
+    assert!(verify(&store, Some(keyring()), &stored.held_outside()).await.ok);
     println!("{caught} of {made} consistent rewrites caught by a checkpoint kept outside; without one none is");
 }
 
@@ -268,10 +278,10 @@ async fn ledger_made_anew_is_found_by_the_key_kept_outside() {
     let stored = Stored::new(&Engine::Sqlite, 56, 24).await;
     let forged = Stored::new(&Engine::Sqlite, 57, 24).await;
     let store = Store::open_reading(&forged.location, forged.id).await.unwrap();
-    assert!(verify(&store, Some(keyring()), &forged.from_outside()).await.ok, "by its own word all is well");
+    assert!(verify(&store, Some(keyring()), &forged.held_outside()).await.ok, "by its own word all is well");
     let key = VerifyOptions { key: Some(stored.key.clone()), ..VerifyOptions::default() };
     assert!(!verify(&store, None, &key).await.ok, "the key from outside is not the one that this log names");
-    let kept = VerifyOptions { key: None, ..stored.from_outside() };
+    let kept = VerifyOptions { key: None, ..stored.held_outside() };
     assert!(!verify(&store, None, &kept).await.ok, "the checkpoint from outside is not of this log");
 }
 
@@ -284,7 +294,9 @@ async fn start_refuses_what_the_checkpoint_file_contradicts() {
     let mut shell = stored.shell(&stored.location).await;
     let before = Rows::read(&mut shell).await;
     let count = before.entries.len();
-    for rows in [before.cut(count - 1), before.rewritten(count / 2, |entry| entry.actor = other_actor()), before.without(9)] {
+    for rows in
+        [before.cut(count - 1), before.rewritten(count / 2, |entry| entry.actor = other_actor()), before.without(9)]
+    {
         shell.run(&rows.written()).await.unwrap();
         stored.bench.reopen().await;
         let refused = Checkpoints::start(&stored.bench.ledger, None).await.err().map(|error| error.to_string());

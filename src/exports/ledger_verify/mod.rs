@@ -169,7 +169,7 @@ impl Run {
             }
             let missing_from = segment.next();
             let lost = Err(Problem { position: missing_from, what: What::Missing });
-            let stitched = verifier.stitch(segment).and_then(|()| if missing_from == end { Ok(()) } else { lost });
+            let stitched = verifier.stitch(segment).and(if missing_from == end { Ok(()) } else { lost });
             if let Err(problem) = stitched {
                 self.findings.at(problem.position, problem.what);
                 return Ok(None);
