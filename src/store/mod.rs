@@ -26,6 +26,7 @@ mod sql;
 #[cfg(test)]
 mod sql_tests;
 pub mod views;
+mod strays;
 mod wal;
 
 pub use wal::{WAL_COPY_BYTES, WAL_RESTART_BYTES};
@@ -38,6 +39,7 @@ pub use checks::StartupReport;
 pub use heads::Head;
 pub use keys::{DekRow, DekSlot, NO_OWNER, SecretRow};
 pub use leases::Lease;
+pub use strays::{EntryColumns, Stray};
 pub use principals::{LedgerRow, PrincipalRow};
 
 use crate::domain::ids::LedgerId;

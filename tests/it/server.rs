@@ -17,7 +17,7 @@ use tallystick::domain::ids::LedgerId;
 use tallystick::runtime::Tasks;
 use tokio::net::TcpStream;
 
-const PROGRAM: &str = env!("CARGO_BIN_EXE_tallystick");
+pub const PROGRAM: &str = env!("CARGO_BIN_EXE_tallystick");
 /// How long anything may take before the test says that it hangs.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -27,7 +27,6 @@ pub struct Data {
     pub database: Option<String>,
     pub ledger: LedgerId,
     pub key: String,
-    pub verifier_key: String,
 }
 
 impl Data {
@@ -51,7 +50,6 @@ impl Data {
             database,
             ledger: text("ledger").parse().unwrap(),
             key: text("admin_key"),
-            verifier_key: text("verifier_key"),
         }
     }
 
@@ -128,12 +126,13 @@ impl Server {
         self.child.wait().unwrap();
     }
 
-    /// SIGTERM, and the wait for the process to end by itself.
-    pub async fn stop(mut self) {
+    /// SIGTERM, the wait for the process to end by itself, and what it said to the end.
+    pub async fn stop_and_log(mut self) -> String {
         self.signal("TERM");
         let child = &mut self.child;
         let ended = tokio::task::block_in_place(|| child.wait().unwrap());
         assert!(ended.success(), "{}", self.log());
+        self.log()
     }
 
     pub fn signal(&self, name: &str) {
