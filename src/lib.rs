@@ -16,7 +16,8 @@
 //! table and enforces it, with the sole owners of a technology below it.
 //!
 //! ```layers
-//! domain runtime
+//! domain
+//! runtime
 //! crypto
 //! chain
 //! schema policy blob

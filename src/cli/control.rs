@@ -35,7 +35,7 @@ impl Control {
         if inside.as_os_str().len() <= SOCKET_PATH_MAX {
             inside
         } else {
-            std::env::temp_dir().join(format!("tallystick-{run}.sock"))
+            crate::config::temporary_folder().join(format!("tallystick-{run}.sock"))
         }
     }
 

@@ -36,7 +36,7 @@ impl Demo {
             Some(folder) => folder.clone(),
             None => {
                 let name = data_encoding::HEXLOWER.encode(&crate::runtime::Randomness::System.bytes::<4>());
-                std::env::temp_dir().join(format!("tallystick-demo-{name}"))
+                crate::config::temporary_folder().join(format!("tallystick-demo-{name}"))
             }
         };
         let archive = folder.with_extension("archive");
@@ -126,18 +126,13 @@ fn print(made: &Initialised, folder: &str, archive: &str, size: u64, address: st
     println!();
     println!("  curl -s -H 'Authorization: Bearer {key}' 'http://{address}/v1/views/roi?group=campaign'");
     println!();
-    println!("  {} verify --data {folder}", program());
+    println!("  {} verify --data {folder}", crate::config::program());
     println!();
     println!(
         "  {program} export --data {folder} --profile audit --subject lead-10001 --out bundle.zip && {program} verify bundle.zip --verifier-key '{}'",
         made.verifier_key,
-        program = program()
+        program = crate::config::program()
     );
     println!();
     println!("Ctrl-C stops it.");
-}
-
-/// How this program was called, so that the printed commands work as printed.
-fn program() -> String {
-    std::env::current_exe().map_or_else(|_| "tallystick".to_owned(), |path| path.display().to_string())
 }

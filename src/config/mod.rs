@@ -147,6 +147,16 @@ pub fn environment(name: &str) -> Option<String> {
     std::env::var(name).ok()
 }
 
+/// The system's folder for temporary files.
+pub fn temporary_folder() -> PathBuf {
+    std::env::temp_dir()
+}
+
+/// How this program was called, so that commands it prints work as printed.
+pub fn program() -> String {
+    std::env::current_exe().map_or_else(|_| "tallystick".to_owned(), |path| path.display().to_string())
+}
+
 fn file_values(path: &Path) -> Result<Vec<(&'static str, String)>, ConfigError> {
     let text = match std::fs::read_to_string(path) {
         Ok(text) => text,

@@ -22,9 +22,13 @@ use crate::store::StoreError;
 const TYPE_BASE: &str = "https://tallystick.local/problems/";
 const PROBLEM_JSON: HeaderValue = HeaderValue::from_static("application/problem+json");
 
-/// A refusal on its way to the client.
+/// A refusal on its way to the client. Boxed: handlers carry it in every result and nearly never need it.
 #[derive(Debug, Clone)]
-pub struct Problem {
+pub struct Problem(Box<Occurrence>);
+
+/// What a refusal says.
+#[derive(Debug, Clone)]
+pub struct Occurrence {
     /// Which kind.
     pub code: Code,
     /// The kind's name where an event's own code is more precise than the request's.
@@ -37,8 +41,6 @@ pub struct Problem {
     pub quarantine: Option<QuarantineReceipt>,
     /// Seconds after which trying again may help.
     pub retry_after: Option<u32>,
-    /// More members of the problem.
-    pub members: serde_json::Map<String, serde_json::Value>,
     /// What the operator reads in the log; never sent.
     pub internal: Option<String>,
 }
@@ -56,19 +58,32 @@ pub struct QuarantineReceipt {
     pub recorded: String,
 }
 
+impl std::ops::Deref for Problem {
+    type Target = Occurrence;
+
+    fn deref(&self) -> &Occurrence {
+        &self.0
+    }
+}
+
+impl std::ops::DerefMut for Problem {
+    fn deref_mut(&mut self) -> &mut Occurrence {
+        &mut self.0
+    }
+}
+
 impl Problem {
     /// A problem of a kind, with a sentence about this occurrence.
     pub fn new(code: Code, detail: impl Into<String>) -> Problem {
-        Problem {
+        Problem(Box::new(Occurrence {
             code,
             name: code.name,
             detail: detail.into(),
             errors: Vec::new(),
             quarantine: None,
             retry_after: (code.status == StatusCode::SERVICE_UNAVAILABLE).then_some(1),
-            members: serde_json::Map::new(),
             internal: None,
-        }
+        }))
     }
 
     /// The same with a reason for the operator.
@@ -122,8 +137,6 @@ impl Problem {
             errors: Vec<Error<'a>>,
             #[serde(skip_serializing_if = "Option::is_none")]
             quarantine: Option<&'a QuarantineReceipt>,
-            #[serde(flatten)]
-            members: &'a serde_json::Map<String, serde_json::Value>,
         }
         let body = Body {
             detail: &self.detail,
@@ -135,7 +148,6 @@ impl Problem {
             request_id,
             errors: self.errors.iter().map(error).collect(),
             quarantine: self.quarantine.as_ref(),
-            members: &self.members,
         };
         fn error(found: &FieldProblem) -> Error<'_> {
             Error { pointer: fragment(&found.pointer), code: found.code, detail: &found.detail }

@@ -204,6 +204,9 @@ impl Run {
         if let Some((position, _)) = behind.first().filter(|_| still) {
             self.findings.at(*position, "an entry behind the head");
         }
+        for table in store.stray_rows(head.size).await?.into_iter().filter(|_| still) {
+            self.findings.whole(format!("table {table} holds a row that belongs to no entry of the log"));
+        }
         Ok(())
     }
 

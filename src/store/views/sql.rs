@@ -332,6 +332,25 @@ pub(in crate::store) mod postgres {
     pub(in crate::store::views) const LINES_AT: &str = "SELECT m.position, m.line, m.account, m.kind, m.amount, m.dims, m.day, m.occurred, m.currency, m.record \
          FROM money_lines m WHERE m.ledger = $1 AND m.generation = $2 AND m.position = ANY($3::bigint[]) AND \
          m.origin = m.position";
+
+    #[cfg(test)]
+    pub(in crate::store) const ALL: &[&str] = &[
+        PARKED_INSERT,
+        CONSENT_INSERT,
+        DIMS_INSERT,
+        LINES_INSERT,
+        RECORDS_INSERT,
+        UNDONE_INSERT,
+        DAILY_INSERT,
+        HEALTH_DAILY_INSERT,
+        HEALTH_LAST_INSERT,
+        ITEMS_INSERT,
+        ITEMS_UPDATE,
+        RECORDS_AT,
+        UNDONE_AT,
+        UNDONE_OF,
+        LINES_AT,
+    ];
 }
 
 #[cfg(test)]
