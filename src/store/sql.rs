@@ -13,17 +13,6 @@ pub(super) const ENTRIES_FROM: &str = "SELECT position, entry FROM entries \
      WHERE ledger = $1 AND position >= $2 AND position < $3 ORDER BY position";
 pub(super) const ENTRIES_COUNT: &str = "SELECT COUNT(*) FROM entries WHERE ledger = $1";
 
-/// Rows where no entry stands: before the log begins or behind its end. Asked by the ends of the key, so cheap at any size.
-pub(super) const STRAY_ENTRIES: &str = "SELECT COUNT(*) FROM (\
-     SELECT position FROM entries WHERE ledger = $1 AND position < 0 UNION ALL \
-     SELECT position FROM entries WHERE ledger = $1 AND position >= $2) AS stray";
-pub(super) const STRAY_PAYLOADS: &str = "SELECT COUNT(*) FROM (\
-     SELECT position FROM payloads WHERE ledger = $1 AND position < 0 UNION ALL \
-     SELECT position FROM payloads WHERE ledger = $1 AND position >= $2) AS stray";
-pub(super) const STRAY_SUBTREES: &str = "SELECT COUNT(*) FROM (\
-     SELECT number FROM subtrees WHERE ledger = $1 AND number < 0 UNION ALL \
-     SELECT number FROM subtrees WHERE ledger = $1 AND number >= $2) AS stray";
-
 pub(super) const PAYLOADS_OF: &str =
     "SELECT part, sealed FROM payloads WHERE ledger = $1 AND position = $2 ORDER BY part";
 pub(super) const PAYLOADS_FROM: &str = "SELECT position, part, sealed FROM payloads \
@@ -35,6 +24,7 @@ pub(super) const PAYLOAD_DELETE: &str = "DELETE FROM payloads WHERE ledger = $1 
 pub(super) const SUBTREES_FROM: &str =
     "SELECT number, hash FROM subtrees WHERE ledger = $1 AND number >= $2 ORDER BY number";
 
+/// Rows where no reader of the log comes by. Asked by the ends of the keys, so cheap at any size.
 pub(super) const STRAY_ENTRIES: &str =
     "SELECT MIN(position) FROM entries WHERE ledger = $1 AND (position < 0 OR position >= $2)";
 pub(super) const STRAY_PAYLOADS: &str = "SELECT MIN(p.position) FROM payloads p \
@@ -82,9 +72,6 @@ pub(super) const SHARED: &[&str] = &[
     ENTRY_AT,
     ENTRIES_FROM,
     ENTRIES_COUNT,
-    STRAY_ENTRIES,
-    STRAY_PAYLOADS,
-    STRAY_SUBTREES,
     PAYLOADS_OF,
     PAYLOADS_FROM,
     PAYLOAD_ROWS,

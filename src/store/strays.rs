@@ -18,9 +18,10 @@ pub struct Stray {
 }
 
 impl Store {
-    /// The first row of each table that lies outside of a log of `size` entries. An entry behind the head is not looked for:
-    /// who knows the head finds it.
-    pub async fn rows_stray(&self, size: u64) -> Result<Vec<Stray>, StoreError> {
+    /// The first row of each table that lies outside of a log of `size` entries. An entry behind the head is not looked for
+    /// (who knows the head finds it), and a server may append meanwhile: what it adds has its entry in the same statement's
+    /// eyes.
+    pub async fn stray_rows(&self, size: u64) -> Result<Vec<Stray>, StoreError> {
         let mut strays = Vec::new();
         let statements = [
             ("entries", sql::STRAY_ENTRIES, i64::MAX),
