@@ -16,13 +16,13 @@ const SQLITE_TOO_BIG: &str = "18";
 // unchanged, because a database in UTF-8 has nothing to convert.
 const SQLITE_ENTRIES: &str = "SELECT group_concat(position || ' ' || length(entry)), CAST(group_concat(entry, '') AS BLOB) \
      FROM (SELECT position, entry FROM entries WHERE ledger = $1 AND position >= $2 AND position < $3 ORDER BY position)";
-const SQLITE_PAYLOADS: &str = "SELECT group_concat(position || ' ' || part || ' ' || length(sealed)), \
-     CAST(group_concat(sealed, '') AS BLOB) FROM (SELECT position, part, sealed FROM payloads \
+const SQLITE_PAYLOADS: &str = "SELECT group_concat(position || ' ' || part || ' ' || kind || ' ' || \
+     length(sealed)), CAST(group_concat(sealed, '') AS BLOB) FROM (SELECT position, part, kind, sealed FROM payloads \
      WHERE ledger = $1 AND position >= $2 AND position < $3 ORDER BY position, part)";
 const POSTGRES_ENTRIES: &str = "SELECT string_agg(position || ' ' || length(entry), ',' ORDER BY position), \
      string_agg(entry, ''::bytea ORDER BY position) FROM entries \
      WHERE ledger = $1 AND position >= $2 AND position < $3";
-const POSTGRES_PAYLOADS: &str = "SELECT string_agg(position || ' ' || part || ' ' || length(sealed), ',' \
+const POSTGRES_PAYLOADS: &str = "SELECT string_agg(position || ' ' || part || ' ' || kind || ' ' || length(sealed), ',' \
      ORDER BY position, part), string_agg(sealed, ''::bytea ORDER BY position, part) FROM payloads \
      WHERE ledger = $1 AND position >= $2 AND position < $3";
 
@@ -86,18 +86,20 @@ impl Store {
         }
     }
 
-    /// Stored parts of entries in `[first, end)`, by position and part number.
+    /// Stored parts of entries in `[first, end)`, by position and part number; each with the kind that its row claims.
     ///
     /// # Errors
     /// [`StoreError`] when they cannot be read.
-    pub async fn payload_block(&self, first: u64, end: u64) -> Result<RowBlock<(u64, u8)>, StoreError> {
+    pub async fn payload_block(&self, first: u64, end: u64) -> Result<RowBlock<(u64, u8, i64)>, StoreError> {
         match self.packed(SQLITE_PAYLOADS, POSTGRES_PAYLOADS, first, end).await? {
             Some(row) => RowBlock::parse("payloads", row, |numbers| {
-                Some((numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?))
+                Some((numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?))
             }),
             None => {
-                let rows = self.payloads_from(first, end, u8::MAX).await?;
-                Ok(RowBlock::from_rows(rows.into_iter().map(|(position, part, sealed)| ((position, part), sealed))))
+                let rows = self.payload_rows(first, end).await?;
+                Ok(RowBlock::from_rows(
+                    rows.into_iter().map(|(position, part, kind, sealed)| ((position, part, kind), sealed)),
+                ))
             }
         }
     }

@@ -69,25 +69,6 @@ impl Store {
         to_u64("entries", count)
     }
 
-    /// Tables that hold rows where no entry of a log of `size` entries stands; none in a log that nobody touched.
-    pub async fn stray_rows(&self, size: u64) -> Result<Vec<&'static str>, StoreError> {
-        let asked = [
-            ("entries", sql::STRAY_ENTRIES, size),
-            ("payloads", sql::STRAY_PAYLOADS, size),
-            ("subtrees", sql::STRAY_SUBTREES, size / 256),
-        ];
-        let mut found = Vec::new();
-        for (table, statement, end) in asked {
-            let (count,): (i64,) = on_db!(self.db, log_read, pool => {
-                sqlx::query_as(statement).bind(self.key()).bind(to_i64(end)).fetch_one(pool).await
-            })?;
-            if count != 0 {
-                found.push(table);
-            }
-        }
-        Ok(found)
-    }
-
     /// Stored hashes of complete subtrees of 256 leaves, from number `first` on, in order.
     pub async fn subtrees_from(&self, first: u64) -> Result<Vec<(u64, Digest)>, StoreError> {
         let rows: Vec<(i64, Vec<u8>)> = on_db!(self.db, log_read, pool => {

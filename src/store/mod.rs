@@ -25,6 +25,7 @@ mod rows;
 mod sql;
 #[cfg(test)]
 mod sql_tests;
+mod strays;
 pub mod views;
 mod wal;
 
@@ -39,6 +40,7 @@ pub use heads::Head;
 pub use keys::{DekRow, DekSlot, NO_OWNER, SecretRow};
 pub use leases::Lease;
 pub use principals::{LedgerRow, PrincipalRow};
+pub use strays::{EntryColumns, Stray};
 
 use crate::domain::ids::LedgerId;
 use db::Db;

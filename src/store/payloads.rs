@@ -36,6 +36,21 @@ impl Store {
             .collect()
     }
 
+    /// The stored parts of entries in `[first, end)` by position and part, each with the kind that its row claims.
+    pub async fn payload_rows(&self, first: u64, end: u64) -> Result<Vec<(u64, u8, i64, Vec<u8>)>, StoreError> {
+        let rows: Vec<(i64, i64, i64, Vec<u8>)> = on_db!(self.db, log_read, pool => {
+            sqlx::query_as(sql::PAYLOAD_ROWS)
+                .bind(self.key())
+                .bind(to_i64(first))
+                .bind(to_i64(end))
+                .fetch_all(pool)
+                .await
+        })?;
+        rows.into_iter()
+            .map(|(position, part, kind, sealed)| Ok((to_u64("payloads", position)?, part_number(part)?, kind, sealed)))
+            .collect()
+    }
+
     /// Deletes one stored part for good. The entry keeps its digest, so the log still verifies.
     pub async fn payload_delete(&self, position: u64, part: u8) -> Result<(), StoreError> {
         on_db!(self.db, shred, pool => {

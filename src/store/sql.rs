@@ -13,25 +13,25 @@ pub(super) const ENTRIES_FROM: &str = "SELECT position, entry FROM entries \
      WHERE ledger = $1 AND position >= $2 AND position < $3 ORDER BY position";
 pub(super) const ENTRIES_COUNT: &str = "SELECT COUNT(*) FROM entries WHERE ledger = $1";
 
-/// Rows where no entry stands: before the log begins or behind its end. Asked by the ends of the key, so cheap at any size.
-pub(super) const STRAY_ENTRIES: &str = "SELECT COUNT(*) FROM (\
-     SELECT position FROM entries WHERE ledger = $1 AND position < 0 UNION ALL \
-     SELECT position FROM entries WHERE ledger = $1 AND position >= $2) AS stray";
-pub(super) const STRAY_PAYLOADS: &str = "SELECT COUNT(*) FROM (\
-     SELECT position FROM payloads WHERE ledger = $1 AND position < 0 UNION ALL \
-     SELECT position FROM payloads WHERE ledger = $1 AND position >= $2) AS stray";
-pub(super) const STRAY_SUBTREES: &str = "SELECT COUNT(*) FROM (\
-     SELECT number FROM subtrees WHERE ledger = $1 AND number < 0 UNION ALL \
-     SELECT number FROM subtrees WHERE ledger = $1 AND number >= $2) AS stray";
-
 pub(super) const PAYLOADS_OF: &str =
     "SELECT part, sealed FROM payloads WHERE ledger = $1 AND position = $2 ORDER BY part";
 pub(super) const PAYLOADS_FROM: &str = "SELECT position, part, sealed FROM payloads \
      WHERE ledger = $1 AND position >= $2 AND position < $3 AND kind <= $4 ORDER BY position, part";
+pub(super) const PAYLOAD_ROWS: &str = "SELECT position, part, kind, sealed FROM payloads \
+     WHERE ledger = $1 AND position >= $2 AND position < $3 ORDER BY position, part";
 pub(super) const PAYLOAD_DELETE: &str = "DELETE FROM payloads WHERE ledger = $1 AND position = $2 AND part = $3";
 
 pub(super) const SUBTREES_FROM: &str =
     "SELECT number, hash FROM subtrees WHERE ledger = $1 AND number >= $2 ORDER BY number";
+
+/// Rows where no reader of the log comes by. Asked by the ends of the keys, so cheap at any size.
+pub(super) const STRAY_ENTRIES: &str =
+    "SELECT MIN(position) FROM entries WHERE ledger = $1 AND (position < 0 OR position >= $2)";
+pub(super) const STRAY_PAYLOADS: &str = "SELECT MIN(p.position) FROM payloads p \
+     WHERE p.ledger = $1 AND (p.position < 0 OR p.position >= $2) \
+     AND NOT EXISTS (SELECT 1 FROM entries e WHERE e.ledger = p.ledger AND e.position = p.position)";
+pub(super) const STRAY_SUBTREES: &str = "SELECT MIN(number) FROM subtrees WHERE ledger = $1 \
+     AND (number < 0 OR number >= (SELECT size FROM heads WHERE ledger = $1) / $2)";
 
 pub(super) const CHECKPOINT_INSERT: &str =
     "INSERT INTO checkpoints (ledger, size, note) VALUES ($1, $2, $3) ON CONFLICT (ledger, size) DO NOTHING";
@@ -72,13 +72,14 @@ pub(super) const SHARED: &[&str] = &[
     ENTRY_AT,
     ENTRIES_FROM,
     ENTRIES_COUNT,
+    PAYLOADS_OF,
+    PAYLOADS_FROM,
+    PAYLOAD_ROWS,
+    PAYLOAD_DELETE,
+    SUBTREES_FROM,
     STRAY_ENTRIES,
     STRAY_PAYLOADS,
     STRAY_SUBTREES,
-    PAYLOADS_OF,
-    PAYLOADS_FROM,
-    PAYLOAD_DELETE,
-    SUBTREES_FROM,
     CHECKPOINT_INSERT,
     CHECKPOINT_LAST,
     LEASE_TAKE,
@@ -136,6 +137,8 @@ pub(super) mod postgres {
          SELECT $1, * FROM UNNEST($2::bigint[], $3::bytea[])";
     pub(in crate::store) const ENTRIES_AT: &str = "SELECT position, entry FROM entries \
          WHERE ledger = $1 AND position = ANY($2::bigint[])";
+    pub(in crate::store) const ENTRY_COLUMNS: &str = "SELECT position, dedupe, subject, sequence FROM entries \
+         WHERE ledger = $1 AND position >= $2 AND position < $3 ORDER BY position";
     pub(in crate::store) const DEKS_INSERT: &str = "INSERT INTO deks (ledger, owner, class, quarter, key_id, epoch, wrapped) \
          SELECT $1, * FROM UNNEST($2::bytea[], $3::bigint[], $4::bigint[], $5::bytea[], $6::bigint[], $7::bytea[]) \
          ON CONFLICT (ledger, owner, class, quarter) DO NOTHING";
@@ -145,5 +148,5 @@ pub(super) mod postgres {
 
     #[cfg(test)]
     pub(in crate::store) const ALL: &[&str] =
-        &[ENTRIES_INSERT, PAYLOADS_INSERT, SUBTREES_INSERT, ENTRIES_AT, DEKS_INSERT, DEKS_AT];
+        &[ENTRIES_INSERT, PAYLOADS_INSERT, SUBTREES_INSERT, ENTRIES_AT, ENTRY_COLUMNS, DEKS_INSERT, DEKS_AT];
 }

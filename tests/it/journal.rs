@@ -43,9 +43,14 @@ pub fn lock(journal: &Shared) -> MutexGuard<'_, Journal> {
     journal.lock().unwrap()
 }
 
+/// The journal as it is now.
+pub fn snapshot(journal: &Shared) -> Journal {
+    lock(journal).clone()
+}
+
 impl Journal {
     /// Numbers of the next events to post: new ones, and now and then one that nobody has acknowledged yet.
-    fn next(&mut self, count: usize, random: &mut StdRng) -> Vec<u64> {
+    pub fn next(&mut self, count: usize, random: &mut StdRng) -> Vec<u64> {
         let mut numbers = Vec::with_capacity(count);
         for _ in 0..count {
             let open = if random.random_bool(0.1) { self.unanswered(random) } else { None };

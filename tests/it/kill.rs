@@ -18,7 +18,7 @@ use tokio::task::JoinHandle;
 
 use crate::engines::postgres_database;
 use crate::evidence;
-use crate::journal::{Journal, Shared, Verdict, judge, lock, post_until_cut, weigh};
+use crate::journal::{Journal, Shared, Verdict, judge, post_until_cut, snapshot, weigh};
 use crate::script;
 use crate::server::{Client, Data, Server};
 use crate::support::{options, received, scratch};
@@ -73,8 +73,7 @@ async fn kill_cycles(cycles: u64, seed: u64, database: bool) -> Option<Verdict> 
             post_and_kill(server, &data, &journal, &mut random).await;
             done += 1;
         }
-        let told = lock(&journal).clone();
-        let verdict = judge(&data, &told).await;
+        let verdict = judge(&data, &snapshot(&journal)).await;
         verdict.assert_clean();
         total.add(verdict);
     }
@@ -158,8 +157,7 @@ async fn control_that_acknowledges_before_commit_loses_events() {
             let _cancelled = task.await;
         }
         kills += 1;
-        let told = lock(&journal).clone();
-        verdict = judge(&data, &told).await;
+        verdict = judge(&data, &snapshot(&journal)).await;
     }
     println!("control: {} of {} acknowledged events lost in {kills} kills", verdict.lost, verdict.acknowledged);
     assert!(verdict.lost > 0, "the judge cannot see loss: {verdict:?}");

@@ -117,7 +117,8 @@ async fn packed_rows_are_the_rows(bench: &Bench) {
         let packed: Vec<_> = block.iter().map(|(position, bytes)| (position, bytes.to_vec())).collect();
         assert_eq!(packed, store.entries_from(first, end).await.unwrap());
         let block = store.payload_block(first, end).await.unwrap();
-        let packed: Vec<_> = block.iter().map(|((position, part), bytes)| (position, part, bytes.to_vec())).collect();
+        let packed: Vec<_> =
+            block.iter().map(|((position, part, _), bytes)| (position, part, bytes.to_vec())).collect();
         assert_eq!(packed, store.payloads_from(first, end, u8::MAX).await.unwrap());
     }
 }

@@ -13,10 +13,11 @@ use http_body_util::{BodyExt, Full};
 use hyper::Request;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
+use tallystick::domain::ids::LedgerId;
 use tallystick::runtime::Tasks;
 use tokio::net::TcpStream;
 
-const PROGRAM: &str = env!("CARGO_BIN_EXE_tallystick");
+pub const PROGRAM: &str = env!("CARGO_BIN_EXE_tallystick");
 /// How long anything may take before the test says that it hangs.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -24,6 +25,7 @@ pub const PATIENCE: Duration = Duration::from_secs(60);
 pub struct Data {
     pub folder: tempfile::TempDir,
     pub database: Option<String>,
+    pub ledger: LedgerId,
     pub key: String,
 }
 
@@ -43,7 +45,7 @@ impl Data {
         assert!(output.status.success(), "init: {}", String::from_utf8_lossy(&output.stderr));
         let made: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
         let text = |name: &str| made[name].as_str().unwrap().to_owned();
-        Data { folder, database, key: text("admin_key") }
+        Data { folder, database, ledger: text("ledger").parse().unwrap(), key: text("admin_key") }
     }
 
     pub fn path(&self) -> PathBuf {
@@ -117,6 +119,24 @@ impl Server {
     pub fn kill(mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
+    }
+
+    /// SIGTERM, the wait for the process to end by itself, and what it said to the end.
+    pub async fn stop_and_log(mut self) -> String {
+        self.signal("TERM");
+        let child = &mut self.child;
+        let ended = tokio::task::block_in_place(|| child.wait().unwrap());
+        assert!(ended.success(), "{}", self.log());
+        self.log()
+    }
+
+    pub fn signal(&self, name: &str) {
+        let sent = Command::new("kill").args(["-s", name, &self.child.id().to_string()]).status().unwrap();
+        assert!(sent.success(), "kill -s {name}");
+    }
+
+    pub fn id(&self) -> u32 {
+        self.child.id()
     }
 
     /// Everything it has written to its log.

@@ -112,6 +112,7 @@ pub async fn verify_ledger(
         None => return Ok(run.report(None, head.size, opens, options)),
     };
     run.check_head(store, &head, &chain).await?;
+    run.check_strays(store, chain.size).await?;
     let tree = StoredTree::read(store, chain.size).await?;
     tree.check(&chain.root, &mut run.findings).await?;
     run.check_log_keys(options);
@@ -203,8 +204,16 @@ impl Run {
         if let Some((position, _)) = behind.first().filter(|_| still) {
             self.findings.at(*position, "an entry behind the head");
         }
-        for table in store.stray_rows(head.size).await?.into_iter().filter(|_| still) {
-            self.findings.whole(format!("table {table} holds a row that belongs to no entry of the log"));
+        Ok(())
+    }
+
+    /// No row lies where no reader of the log comes by.
+    async fn check_strays(&mut self, store: &Store, size: u64) -> Result<(), VerifyError> {
+        for stray in store.stray_rows(size).await? {
+            self.findings.whole(format_args!(
+                "table {} holds a row at {} that belongs to no entry of the log",
+                stray.table, stray.at
+            ));
         }
         Ok(())
     }

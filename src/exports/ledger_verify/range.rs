@@ -26,6 +26,9 @@ pub(super) struct RangeReader {
     pub(super) entries_only: bool,
 }
 
+/// Dedupe, subject and sequence as Postgres keeps them beside an entry.
+type Beside = (Vec<u8>, Option<Vec<u8>>, Option<i64>);
+
 /// What a range shows by itself.
 pub(super) struct RangeFound {
     pub(super) segment: Segment,
@@ -53,7 +56,9 @@ impl NamedKeys {
 }
 
 type Entries = RowBlock<u64>;
-type Parts = RowBlock<(u64, u8)>;
+type Parts = RowBlock<(u64, u8, i64)>;
+/// What stands beside the entries, by position.
+type Columns = HashMap<u64, Beside>;
 type Deks = HashMap<DekSlot, Dek>;
 
 impl RangeReader {
@@ -65,14 +70,19 @@ impl RangeReader {
             return self.tasks.spawn_blocking(move || entries_found(ledger, first, end, &entries)).await.map_err(cut);
         }
         let parts = self.store.payload_block(first, end).await?;
+        let columns = self.store.entry_columns(first, end).await?;
+        let columns: Columns = columns
+            .into_iter()
+            .map(|(position, dedupe, subject, sequence)| (position, (dedupe, subject, sequence)))
+            .collect();
         let Some(keys) = &self.keys else {
-            let work = move || range_found(ledger, first, end, &entries, &parts, None);
+            let work = move || range_found(ledger, (first, end), &entries, &parts, &columns, None);
             return self.tasks.spawn_blocking(work).await.map_err(cut);
         };
         let (entries, slots) = self.tasks.spawn_blocking(move || slots_of(entries)).await.map_err(cut)?;
         let found = keys.find(&slots).await?;
         let deks = slots.into_iter().zip(found).filter_map(|(slot, dek)| Some((slot, dek?))).collect();
-        let work = move || range_found(ledger, first, end, &entries, &parts, Some(&deks));
+        let work = move || range_found(ledger, (first, end), &entries, &parts, &columns, Some(&deks));
         self.tasks.spawn_blocking(work).await.map_err(cut)
     }
 }
@@ -108,17 +118,20 @@ fn entries_found(ledger: LedgerId, first: u64, end: u64, entries: &Entries) -> R
 
 fn range_found(
     ledger: LedgerId,
-    first: u64,
-    end: u64,
+    (first, end): (u64, u64),
     entries: &Entries,
     parts: &Parts,
+    columns: &Columns,
     deks: Option<&Deks>,
 ) -> RangeFound {
     let mut range = Range::new(parts.iter(), deks);
     let mut segment = SegmentVerifier::new(ledger, first);
     for (position, bytes) in entries.iter() {
         match segment.feed(position, bytes) {
-            Ok((entry, _)) => range.entry(&entry, bytes),
+            Ok((entry, _)) => {
+                range.columns(&entry, columns.get(&position));
+                range.entry(&entry, bytes);
+            }
             // What the rest of the rows belong to cannot be said any more.
             Err(_) => return range.found(segment.finish(), end),
         }
@@ -130,7 +143,7 @@ fn range_found(
     range.found(segment, end)
 }
 
-struct Range<'r, R: Iterator<Item = ((u64, u8), &'r [u8])>> {
+struct Range<'r, R: Iterator<Item = ((u64, u8, i64), &'r [u8])>> {
     rows: std::iter::Peekable<R>,
     deks: Option<&'r Deks>,
     findings: Findings,
@@ -140,7 +153,7 @@ struct Range<'r, R: Iterator<Item = ((u64, u8), &'r [u8])>> {
     parts: u64,
 }
 
-impl<'r, R: Iterator<Item = ((u64, u8), &'r [u8])>> Range<'r, R> {
+impl<'r, R: Iterator<Item = ((u64, u8, i64), &'r [u8])>> Range<'r, R> {
     fn new(rows: R, deks: Option<&'r Deks>) -> Range<'r, R> {
         Range {
             rows: rows.peekable(),
@@ -157,12 +170,20 @@ impl<'r, R: Iterator<Item = ((u64, u8), &'r [u8])>> Range<'r, R> {
     fn entry(&mut self, entry: &EntryRef<'_>, bytes: &[u8]) {
         let position = entry.position;
         for (number, part) in (0_u8..).zip(entry.parts()) {
-            while let Some(((stray, row_part), _)) = self.rows.next_if(|(at, _)| *at < (position, number)) {
+            while let Some(((stray, row_part, _), _)) =
+                self.rows.next_if(|((at, row, _), _)| (*at, *row) < (position, number))
+            {
                 self.findings.at(stray, format_args!("part {row_part}: stored, but no entry names it"));
             }
-            let stored = self.rows.next_if(|(at, _)| *at == (position, number)).map(|(_, stored)| stored);
+            let stored = self.rows.next_if(|((at, row, _), _)| (*at, *row) == (position, number));
             match (stored, part.key) {
-                (Some(stored), _) => self.stored_part(entry, bytes, number, &part, stored),
+                (Some(((.., kind), stored)), _) => {
+                    if kind != i64::from(part.kind.code()) {
+                        // Readers choose by it what they open: a personal part must not come along as business.
+                        self.findings.at(position, format_args!("part {number}: stored as another kind of part"));
+                    }
+                    self.stored_part(entry, bytes, number, &part, stored);
+                }
                 (None, Some(key)) => self.missing.part(key, part.class, position, number),
                 (None, None) => self.findings.at(position, format_args!("part {number}: the public part is missing")),
             }
@@ -204,8 +225,20 @@ impl<'r, R: Iterator<Item = ((u64, u8), &'r [u8])>> Range<'r, R> {
         }
     }
 
+    /// What stands beside an entry says what the entry says: it is what refuses a second copy of an event.
+    fn columns(&mut self, entry: &EntryRef<'_>, columns: Option<&Beside>) {
+        let Some((dedupe, subject, sequence)) = columns else { return };
+        let link = entry.subject.map(|link| (link.subject.as_bytes().to_vec(), i64::try_from(link.sequence).ok()));
+        let agrees = *dedupe == entry.dedupe
+            && subject.as_ref() == link.as_ref().map(|(subject, _)| subject)
+            && *sequence == link.as_ref().and_then(|(_, sequence)| *sequence);
+        if !agrees {
+            self.findings.at(entry.position, "the columns beside the entry do not say what it says");
+        }
+    }
+
     fn stray_rows(&mut self) {
-        for ((position, part), _) in self.rows.by_ref() {
+        for ((position, part, _), _) in self.rows.by_ref() {
             self.findings.at(position, format_args!("part {part}: stored, but no entry names it"));
         }
     }

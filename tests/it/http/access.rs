@@ -30,7 +30,8 @@ async fn every_route_asks_for_a_key_and_heeds_its_role() {
         // A stream would never end; the table is asked for its roles below all the same.
         let stranger = if route.path == "/v1/events/stream" { None } else { Some(served.send(request).await) };
         let Access::Needs(action) = route.access else {
-            if let Some(answer) = stranger {
+            // A login without a key is refused as a login, by its own page.
+            if let Some(answer) = stranger.filter(|_| route.path != "/console/login") {
                 assert_ne!(answer.status, StatusCode::UNAUTHORIZED, "{} {path}", route.method);
             }
             continue;
