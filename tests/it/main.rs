@@ -24,9 +24,9 @@ mod log_folder;
 mod pipeline;
 mod projections;
 mod same_root;
-mod scan;
 mod schemas;
 mod script;
+#[expect(dead_code, reason = "two modules that stop and signal servers are not in the suite yet")]
 mod server;
 mod support;
 mod tamper;
