@@ -23,12 +23,10 @@ CREATE TABLE log.entries (
 ALTER TABLE log.entries ALTER COLUMN entry SET STORAGE EXTERNAL;
 
 CREATE TABLE log.payloads (
-    ledger   BYTEA  NOT NULL,
-    position BIGINT NOT NULL,
-    part     BIGINT NOT NULL,
-    kind     BIGINT NOT NULL,
-    sealed   BYTEA  NOT NULL,
-    PRIMARY KEY (ledger, position, part)
+    ledger BYTEA  NOT NULL,
+    slot   BIGINT NOT NULL, -- position * 256 + index in the entry's list of parts
+    sealed BYTEA  NOT NULL,
+    PRIMARY KEY (ledger, slot)
 );
 -- Sealed bytes do not compress; trying costs time.
 ALTER TABLE log.payloads ALTER COLUMN sealed SET STORAGE EXTERNAL;

@@ -27,10 +27,12 @@ use crate::domain::parts::{PartKind, RetentionClass};
 use crate::domain::time::{Quarter, Timestamp};
 use crate::schema::{EventSchema, FieldProblem};
 use crate::store::index::{IdMap, SubjectHead};
-use crate::store::{DekSlot, NO_OWNER};
+use crate::store::{DekSlot, NO_OWNER, StoreError};
 
 /// Events that one sealing task takes.
 const SEAL_CHUNK: usize = 64;
+/// A request of fewer events does not start a batch of its own while another is on its way to the log.
+const SMALL_BATCH_EVENTS: usize = 32;
 
 /// How a quarantined item ends with this job's event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,9 +77,20 @@ pub(super) enum LaneMessage {
     Again(Vec<Job>),
 }
 
+impl LaneMessage {
+    fn events(&self) -> usize {
+        match self {
+            LaneMessage::Fresh(job, _) => job.events.len(),
+            LaneMessage::Again(jobs) => jobs.iter().map(|job| job.events.len()).sum(),
+        }
+    }
+}
+
 /// Events whose sealing is under way, in the order of the log to be.
 pub(super) struct SealingBatch {
     pub sealing: Vec<JoinHandle<Result<Vec<Sealed>, SealEventError>>>,
+    /// The minted keys on their way into the vault.
+    pub keys_stored: Option<JoinHandle<Result<(), StoreError>>>,
     pub count: usize,
     pub quarter: Quarter,
     pub now: Option<Timestamp>,
@@ -175,6 +188,10 @@ impl Lane {
                     },
                 },
             };
+            if first.events() < SMALL_BATCH_EVENTS {
+                // Single events wait for the commit under way and then go together: each commit costs the same for one.
+                self.ledger.drained().await;
+            }
             let mut jobs: Vec<(Job, Vec<Accepted>)> = Vec::new();
             self.take(first, &mut jobs);
             let alone = |job: &Job| job.options.now.is_some() || job.options.strict || job.options.dry_run;
@@ -703,7 +720,7 @@ impl Lane {
         jobs: Vec<Job>,
     ) -> Result<(), LaneError> {
         let ledger = &self.ledger;
-        let deks = ledger
+        let (deks, minted) = ledger
             .deks
             .find_or_mint(&ledger.store(), &ledger.keyring, &ledger.clock, &ledger.random, &batch.wanted)
             .await
@@ -722,8 +739,13 @@ impl Lane {
                     .spawn(async move { chunk.into_iter().map(|admitted| seal(id, &mut random, admitted)).collect() }),
             );
         }
+        let keys_stored = (!minted.is_empty()).then(|| {
+            let store = ledger.store();
+            ledger.tasks.spawn(async move { store.deks_insert(&minted).await })
+        });
         ledger.in_flight().batches += 1;
-        let batch = SealingBatch { sealing, count, quarter: batch.quarter, now, generation, heads: batch.heads, jobs };
+        let (quarter, heads) = (batch.quarter, batch.heads);
+        let batch = SealingBatch { sealing, keys_stored, count, quarter, now, generation, heads, jobs };
         self.sealed.send(batch).await.map_err(|_| LaneError::Stopped)
     }
 }

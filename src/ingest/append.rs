@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 
 use super::admit::{LaneMessage, SealingBatch};
 use super::ledger::{CommittedBatch, Ledger, RawFact};
@@ -83,7 +84,8 @@ impl Appender {
             // Take what is sealed already; never wait for what is not while something is ready to commit.
             while count < COMMIT_EVENTS_MAX && batches.iter().all(|batch| batch.now.is_none()) {
                 let Ok(next) = queue.try_recv() else { break };
-                let ready = next.sealing.iter().all(tokio::task::JoinHandle::is_finished);
+                let ready = next.sealing.iter().all(JoinHandle::is_finished)
+                    && next.keys_stored.as_ref().is_none_or(JoinHandle::is_finished);
                 if !ready || next.now.is_some() || batches.first().is_some_and(|first| first.quarter != next.quarter) {
                     carried.push_back(next);
                     break;
@@ -108,14 +110,17 @@ impl Appender {
         let count = batches.len();
         let (sealing, jobs): (Vec<_>, Vec<_>) = batches
             .into_iter()
-            .map(|batch| ((batch.sealing, batch.quarter, batch.now, batch.generation, batch.heads), batch.jobs))
+            .map(|batch| {
+                let SealingBatch { sealing, keys_stored, quarter, now, generation, heads, jobs, .. } = batch;
+                ((sealing, keys_stored, quarter, now, generation, heads), jobs)
+            })
             .unzip();
         let jobs: Vec<_> = jobs.into_iter().flatten().collect();
         let mut events: Vec<Sealed> = Vec::new();
         let mut heads = IdMap::default();
         let (mut stale, mut quarter, mut now) = (false, None, None);
         let mut failure = None;
-        for (handles, batch_quarter, batch_now, generation, batch_heads) in sealing {
+        for (handles, keys_stored, batch_quarter, batch_now, generation, batch_heads) in sealing {
             stale |= generation != self.ledger.generation();
             quarter = Some(batch_quarter);
             now = now.or(batch_now);
@@ -125,6 +130,14 @@ impl Appender {
                     Ok(sealed) => events.extend(sealed),
                     Err(error) => failure = Some(error),
                 }
+            }
+            // Keys must be durable before entries cite them.
+            if let Some(stored) = keys_stored
+                && let Err(error) =
+                    stored.await.map_err(AppenderError::from).and_then(|stored| stored.map_err(AppenderError::from))
+            {
+                self.ledger.deks.clear();
+                failure = Some(error);
             }
         }
         let outcome = match failure {

@@ -1,8 +1,9 @@
 //! Data keys for sealing and opening: found in a bounded cache or the vault, minted in sets.
 //!
 //! A person's first event of a quarter mints the keys of all common classes at once: the rows lie side by side in the
-//! vault, so later events of that person read and never write. Minted keys are durable before any entry cites them. Only
-//! the lane mints, so no key can appear behind an erasure's fence.
+//! vault, so later events of that person read and never write. The appender waits until minted keys are durable before it
+//! commits an entry that cites them; sealing does not wait. Only the lane mints, so no key can appear behind an erasure's
+//! fence.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -72,10 +73,17 @@ impl DataKeys {
         self.cache().retain(|slot, _| slot.owner != *owner);
     }
 
-    fn cached(&self, slot: &DekSlot, now: Duration) -> Option<Dek> {
-        let cache = self.cache();
-        let found = cache.get(slot)?;
-        (!self.ages || now.saturating_sub(found.loaded) < CACHE_AGE_MAX).then(|| Dek::new(&found.key))
+    /// The keys of `slots` that are at hand, one look at the cache for all.
+    fn cached(&self, slots: &[DekSlot], now: Duration) -> Vec<Option<Dek>> {
+        let fresh = |found: &Cached| !self.ages || now.saturating_sub(found.loaded) < CACHE_AGE_MAX;
+        let keys: Vec<Option<Secret<32>>> = {
+            let cache = self.cache();
+            slots
+                .iter()
+                .map(|slot| cache.get(slot).filter(|found| fresh(found)).map(|found| Secret::new(*found.key.expose())))
+                .collect()
+        };
+        keys.iter().map(|key| key.as_ref().map(Dek::new)).collect()
     }
 
     fn remember(&self, slot: DekSlot, key: Secret<32>, now: Duration) {
@@ -100,7 +108,7 @@ impl DataKeys {
         slots: &[DekSlot],
     ) -> Result<Vec<Option<Dek>>, DataKeyError> {
         let now = clock.elapsed();
-        let mut found: Vec<Option<Dek>> = slots.iter().map(|slot| self.cached(slot, now)).collect();
+        let mut found = self.cached(slots, now);
         let missing: Vec<usize> = (0..slots.len()).filter(|at| found.get(*at).is_some_and(Option::is_none)).collect();
         let asked: Vec<DekSlot> = missing.iter().filter_map(|at| slots.get(*at).copied()).collect();
         for (index, row) in store.deks_at(&asked).await? {
@@ -117,8 +125,14 @@ impl DataKeys {
         Ok(found)
     }
 
+    /// Forgets all keys: what was minted may not have become durable.
+    pub fn clear(&self) {
+        self.cache().clear();
+    }
+
     /// Opens the keys of `slots`, minting what is missing. `new_owners` says which owners cannot have keys yet, so that
-    /// the vault is not asked about them. Durable on return.
+    /// the vault is not asked about them. The rows returned must be durable before an entry cites their keys; on Postgres,
+    /// where another server may mint too, they are when this returns and none is left to store.
     pub async fn find_or_mint(
         &self,
         store: &Store,
@@ -126,7 +140,7 @@ impl DataKeys {
         clock: &Clock,
         random: &Randomness,
         wanted: &Wanted,
-    ) -> Result<IdMap<DekSlot, Dek>, DataKeyError> {
+    ) -> Result<(IdMap<DekSlot, Dek>, Vec<(DekSlot, DekRow)>), DataKeyError> {
         let (fresh, known): (Vec<DekSlot>, Vec<DekSlot>) =
             wanted.slots.iter().partition(|slot| wanted.new_owners.contains(&slot.owner));
         let found = self.find(store, keyring, clock, &known).await?;
@@ -156,21 +170,21 @@ impl DataKeys {
             rows.push((slot, DekRow { key: dek.id(), epoch: wrapped.epoch, wrapped: wrapped.bytes }));
             minted.push((slot, key, dek));
         }
-        store.deks_insert(&rows).await?;
         if self.ages && !minted.is_empty() {
+            store.deks_insert(&rows).await?;
             // Another server may have minted the same slot first: the vault kept the first row, so believe the vault.
             let slots: Vec<DekSlot> = minted.iter().map(|(slot, ..)| *slot).collect();
             let stored = self.find(store, keyring, clock, &slots).await?;
             for (slot, dek) in slots.into_iter().zip(stored) {
                 deks.insert(slot, dek.ok_or(DataKeyError::Absent)?);
             }
-            return Ok(deks);
+            return Ok((deks, Vec::new()));
         }
         for (slot, key, dek) in minted {
             self.remember(slot, key, now);
             deks.insert(slot, dek);
         }
-        Ok(deks)
+        Ok((deks, rows))
     }
 
     fn mint_set(&self, mint: &mut Vec<DekSlot>, slot: DekSlot) {

@@ -87,8 +87,8 @@ pub(super) fn link<E: From<EntryError>>(
         }
         let subject = event.subject.map(|subject| (*subject.as_bytes(), sequence));
         keys.push(EntryKeys { length, dedupe: event.dedupe, subject });
-        for (part, kind, sealed) in event.payloads {
-            payloads.push(PayloadRow { position, part, kind: kind.code(), sealed });
+        for (part, sealed) in event.payloads {
+            payloads.push(PayloadRow { position, part, sealed });
         }
         linked.push(LinkedEvent {
             receipt: Receipt { event: event.event, position, leaf, subject: event.subject, recorded },

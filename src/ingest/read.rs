@@ -180,18 +180,29 @@ impl Ledger {
     pub async fn facts(&self, first: u64, end: u64) -> Result<Vec<RawFact>, ReadError> {
         let store = self.store();
         let entries = store.entries_from(first, end).await?;
-        let payloads = store.payloads_from(first, end, PartKind::Business.code()).await?;
+        let mut payloads = store.first_parts_from(first, end).await?;
         let mut slots: Vec<DekSlot> = Vec::new();
+        let mut behind: Vec<u64> = Vec::new();
         let mut decoded = Vec::with_capacity(entries.len());
         for (position, bytes) in &entries {
             let entry = EntryRef::decode(bytes).map_err(|source| ReadError::Entry { position: *position, source })?;
-            for part in entry.parts().filter(|part| part.kind == PartKind::Business) {
+            for (part_no, part) in entry.parts().enumerate().filter(|(_, part)| part.kind == PartKind::Business) {
                 let slot = slot_of(&entry, &part);
                 if !slots.contains(&slot) {
                     slots.push(slot);
                 }
+                // Behind a public part: what comes of it is read besides.
+                behind.extend((part_no > 0).then_some(*position));
             }
             decoded.push(entry);
+        }
+        if !behind.is_empty() {
+            payloads.retain(|(position, ..)| behind.binary_search(position).is_err());
+            for position in behind {
+                let parts = store.payloads_of(position).await?;
+                payloads.extend(parts.into_iter().map(|(part, sealed)| (position, part, sealed)));
+            }
+            payloads.sort_unstable_by_key(|(position, part, _)| (*position, *part));
         }
         let deks: Vec<Option<Dek>> = self.keys_of(&slots).await?;
         let key = |slot: &DekSlot| slots.iter().position(|known| known == slot).and_then(|at| deks.get(at)?.as_ref());
@@ -201,6 +212,9 @@ impl Ledger {
             let mut found = None;
             while let Some((_, part_no, sealed)) = rest.next_if(|(position, ..)| *position <= entry.position) {
                 let Some(part) = entry.parts().nth(usize::from(part_no)) else { continue };
+                if !matches!(part.kind, PartKind::Public | PartKind::Business) {
+                    continue;
+                }
                 found = open_part(entry, part_no, &part, key(&slot_of(entry, &part)), &sealed)
                     .map_err(|source| ReadError::Part { position: entry.position, part: part_no, source })?
                     .map(|(plaintext, _)| plaintext);

@@ -18,6 +18,9 @@ use crate::schema::{EventSchema, JcsError, canonical_json};
 
 use super::receipt::ReplySlot;
 
+/// Room for the canonical text of most parts, so that it does not grow step by step.
+const JSON_BYTES: usize = 768;
+
 /// A part before sealing.
 pub(super) struct PlainPart {
     pub kind: PartKind,
@@ -76,7 +79,7 @@ pub(super) struct Sealed {
     pub subject: Option<SubjectId>,
     pub cause: Cause,
     pub dedupe: [u8; 32],
-    pub payloads: Vec<(u8, PartKind, Vec<u8>)>,
+    pub payloads: Vec<(u8, Vec<u8>)>,
     /// Canonical JSON of the business or public part, for live projections.
     pub business: Vec<u8>,
     pub binds: Vec<[u8; 16]>,
@@ -107,7 +110,10 @@ pub(super) fn seal(ledger: LedgerId, random: &mut BatchRandom, admitted: Admitte
     let mut payloads = Vec::with_capacity(admitted.parts.len());
     let mut business = Vec::new();
     for (part_no, plain) in (0u8..).zip(admitted.parts) {
-        let mut json = Vec::new();
+        let mut json = Vec::with_capacity(match &plain.content {
+            Content::Json(_) => JSON_BYTES,
+            Content::Bytes(_) => 0,
+        });
         let plaintext: &[u8] = match &plain.content {
             Content::Json(value) => {
                 canonical_json(value, &mut json)?;
@@ -128,7 +134,7 @@ pub(super) fn seal(ledger: LedgerId, random: &mut BatchRandom, admitted: Admitte
                 commitment: None,
                 fields_root: None,
             });
-            payloads.push((part_no, plain.kind, plaintext.to_vec()));
+            payloads.push((part_no, plaintext.to_vec()));
             business = json;
             continue;
         };
@@ -158,7 +164,7 @@ pub(super) fn seal(ledger: LedgerId, random: &mut BatchRandom, admitted: Admitte
             commitment: Some(secret.commitment()),
             fields_root,
         });
-        payloads.push((part_no, plain.kind, sealed));
+        payloads.push((part_no, sealed));
         if plain.kind == PartKind::Business {
             business = json;
         }

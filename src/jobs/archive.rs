@@ -45,7 +45,7 @@ pub async fn extend(ledger: &Ledger, archive: &Archive, size: u64, note: &str) -
                 bundle_push(&mut bundle, &entry)?;
             }
             let mut payloads = Vec::new();
-            for (position, part, sealed) in store.payloads_from(first, end, u8::MAX).await? {
+            for (position, part, sealed) in store.payloads_from(first, end).await? {
                 cbor::array(&mut payloads, 3);
                 cbor::uint(&mut payloads, position);
                 cbor::uint(&mut payloads, part.into());

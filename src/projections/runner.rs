@@ -24,10 +24,10 @@ use crate::store::views::Track;
 const BATCH_FACTS: u64 = 4_096;
 /// Batches being read from the log at a time: opening parts costs more than folding them.
 const AHEAD_BATCHES: usize = 3;
-/// Below this a batch waits a moment for company: a transaction costs the same for one entry as for a hundred.
-const SMALL_BATCH_FACTS: u64 = 256;
-/// That moment.
-const LINGER: Duration = Duration::from_millis(5);
+/// Below this a batch waits a moment for company: a transaction costs the same for one entry as for a thousand.
+const SMALL_BATCH_FACTS: u64 = 1_024;
+/// That moment, unless somebody waits for his own write.
+const LINGER: Duration = Duration::from_millis(100);
 /// How long the feed may be behind the head before the log is read instead.
 const FEED_WAIT: Duration = Duration::from_millis(50);
 /// How often a server that does not lead looks at the cursors, and one that does looks for a log that others moved.
@@ -83,6 +83,9 @@ struct Shared {
     building: AtomicU64,
     rebuild: AtomicBool,
     wake: Notify,
+    /// Readers that wait for a position, and the signal that one more does.
+    waiting: AtomicU64,
+    hurry: Notify,
     failure: Mutex<Option<String>>,
 }
 
@@ -107,6 +110,8 @@ impl Projections {
             building: AtomicU64::new(0),
             rebuild: AtomicBool::new(false),
             wake: Notify::new(),
+            waiting: AtomicU64::new(0),
+            hurry: Notify::new(),
             failure: Mutex::new(None),
             ledger,
         });
@@ -146,6 +151,7 @@ impl Projections {
     /// [`WaitError`] after `wait`, with where the rows stand: 503 `projection_behind` outside.
     pub async fn wait_for(&self, position: u64, wait: Duration) -> Result<(), WaitError> {
         let mut readable = self.shared.readable.subscribe();
+        let _waiting = Waiting::begin(&self.shared);
         match tokio::time::timeout(wait, readable.wait_for(|next| *next > position)).await {
             Ok(Ok(_)) => Ok(()),
             Ok(Err(_)) | Err(_) => Err(WaitError { at: self.position(), wanted: position }),
@@ -188,7 +194,36 @@ async fn follow(shared: &Arc<Shared>) -> Result<(), RunError> {
     Ok(())
 }
 
+/// Counts a waiting reader for as long as it lives.
+struct Waiting<'s>(&'s Shared);
+
+impl Waiting<'_> {
+    fn begin(shared: &Shared) -> Waiting<'_> {
+        shared.waiting.fetch_add(1, Ordering::SeqCst);
+        shared.hurry.notify_one();
+        Waiting(shared)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.waiting.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
 impl Shared {
+    /// A moment for more entries to arrive; none while somebody waits.
+    async fn linger(&self) {
+        if self.waiting.load(Ordering::SeqCst) > 0 {
+            return;
+        }
+        tokio::select! {
+            () = tokio::time::sleep(LINGER) => {}
+            () = self.hurry.notified() => {}
+            () = self.ledger.tasks.stopping() => {}
+        }
+    }
+
     fn publish(&self, readable: u64, recorded: i64) {
         self.recorded.store(recorded, Ordering::Relaxed);
         self.readable.send_if_modified(|at| std::mem::replace(at, readable) != readable);
@@ -280,7 +315,7 @@ impl Session<'_> {
             return Ok(false);
         }
         if waiting < SMALL_BATCH_FACTS {
-            tokio::time::sleep(LINGER).await;
+            self.shared.linger().await;
             self.drain();
         }
         let mut folder = Folder::new(Track::Live, &self.tracks.live, self.tracks.live_next);

@@ -4,11 +4,15 @@
 //! written. An error from the commit itself means *unknown*: the caller must read the head again before it says anything
 //! to anybody.
 
-use sqlx::{PgConnection, SqliteConnection};
+use futures_util::TryStreamExt;
+use sqlx::query::Query;
+use sqlx::sqlite::SqliteArguments;
+use sqlx::{Either, Executor, PgConnection, Sqlite, SqliteConnection};
 
 use super::db::Db;
 use super::heads::Head;
-use super::pack::Packed;
+use super::pack::{NUMBER, Packed, ROWS_MAX};
+use super::payloads::slot;
 use super::rows::to_i64;
 use super::{Store, StoreError, sql};
 use crate::crypto::hash::Digest;
@@ -20,8 +24,6 @@ pub struct PayloadRow {
     pub position: u64,
     /// Index in the entry's list of parts.
     pub part: u8,
-    /// Part kind code.
-    pub kind: u8,
     /// The bytes whose SHA-256 stands in the entry.
     pub sealed: Vec<u8>,
 }
@@ -83,10 +85,13 @@ impl Store {
     pub async fn append(&self, batch: AppendBatch) -> Result<(), AppendError> {
         match &self.db {
             Db::Sqlite(pools) => {
-                let mut tx = pools.log_write.begin_with("BEGIN IMMEDIATE").await.map_err(failed)?;
-                self.head_swap_sqlite(&mut tx, &batch).await?;
-                self.rows_insert_sqlite(&mut tx, batch).await.map_err(failed)?;
-                tx.commit().await.map_err(AppendError::Unknown)
+                let mut connection = pools.log_write.acquire().await.map_err(failed)?;
+                let done = self.append_sqlite(&mut connection, &batch).await;
+                if done.is_err() && connection.execute("ROLLBACK").await.is_err() {
+                    // No transaction is open: `BEGIN` itself failed, or the engine rolled back. Either way start afresh.
+                    connection.close_on_drop();
+                }
+                done
             }
             Db::Postgres(pools) => {
                 let mut tx = pools.log_write.begin().await.map_err(failed)?;
@@ -97,45 +102,81 @@ impl Store {
         }
     }
 
-    async fn rows_insert_sqlite(&self, tx: &mut SqliteConnection, batch: AppendBatch) -> Result<(), sqlx::Error> {
-        let first = batch.expected.map_or(0, |head| head.size);
-        let mut rows = Packed::with_capacity(batch.keys.len(), 60, 0);
-        let mut start = 1;
-        for (position, keys) in (first..).zip(&batch.keys) {
-            rows.row().number(position).number(start).number(keys.length as u64);
-            start += keys.length as u64;
+    async fn append_sqlite(&self, connection: &mut SqliteConnection, batch: &AppendBatch) -> Result<(), AppendError> {
+        let runs = runs_of(batch);
+        let (statement, steps) = match (batch.expected, runs.len()) {
+            (None, 1) => (sql::sqlite::APPEND_FIRST, 6),
+            (Some(_), 1) => (sql::sqlite::APPEND, 6),
+            (_, _) => (sql::sqlite::APPEND_LARGE, 5),
+        };
+        for (number, run) in runs.into_iter().enumerate() {
+            let whole = statement != sql::sqlite::APPEND_LARGE;
+            let (statement, steps) = if number == 0 { (statement, steps) } else { (sql::sqlite::APPEND_MORE, 3) };
+            let mut results = connection.fetch_many(self.append_query(statement, batch, run));
+            let mut done = 0;
+            loop {
+                match results.try_next().await {
+                    Ok(Some(Either::Left(step))) => {
+                        done += 1;
+                        // The second step creates or moves the head.
+                        if number == 0 && done == 2 && step.rows_affected() != 1 {
+                            return Err(AppendError::HeadMoved);
+                        }
+                    }
+                    Ok(Some(Either::Right(_))) => {}
+                    Ok(None) => break,
+                    // Everything before the commit was done: whether it happened is unknown.
+                    Err(error) if whole && done + 1 == steps => return Err(AppendError::Unknown(error)),
+                    Err(error) => return Err(failed(error)),
+                }
+            }
         }
-        rows.body = batch.entries;
-        self.packed_execute(tx, sql::sqlite::ENTRIES_INSERT, rows).await?;
-
-        let bytes = batch.payloads.iter().map(|payload| payload.sealed.len()).sum();
-        let mut rows = Packed::with_capacity(batch.payloads.len(), 100, bytes);
-        for payload in &batch.payloads {
-            rows.row().number(payload.position).number(payload.part.into()).number(payload.kind.into());
-            rows.bytes(&payload.sealed);
+        if statement == sql::sqlite::APPEND_LARGE {
+            connection.execute("COMMIT").await.map_err(AppendError::Unknown)?;
         }
-        self.packed_execute(tx, sql::sqlite::PAYLOADS_INSERT, rows).await?;
-
-        let mut rows = Packed::with_capacity(batch.subtrees.len(), 52, 0);
-        for (number, hash) in &batch.subtrees {
-            rows.row().number(*number).fixed(hash.as_bytes());
-        }
-        self.packed_execute(tx, sql::sqlite::SUBTREES_INSERT, rows).await
+        Ok(())
     }
 
-    async fn packed_execute(
-        &self,
-        tx: &mut SqliteConnection,
+    fn append_query<'q>(
+        &'q self,
         statement: &'static str,
-        rows: Packed,
-    ) -> Result<(), sqlx::Error> {
-        if rows.count == 0 {
-            return Ok(());
+        batch: &'q AppendBatch,
+        run: Run<'q>,
+    ) -> Query<'q, Sqlite, SqliteArguments> {
+        let Run { first, entries, bytes, payloads, subtrees } = run;
+        let mut entry_rows = Packed::with_capacity(entries.len(), 2 * NUMBER, 0);
+        let mut start = 0;
+        for keys in entries {
+            entry_rows.row().number(start + 1).number(keys.length as u64);
+            start += keys.length as u64;
         }
-        let query = sqlx::query(statement).bind(self.key()).bind(rows.count).bind(rows.heads);
-        // A statement whose rows are all of fixed width has no body to bind.
-        if rows.body.is_empty() { query.execute(tx).await } else { query.bind(rows.body).execute(tx).await }?;
-        Ok(())
+        let payload_bytes = payloads.iter().map(|payload| payload.sealed.len()).sum();
+        let mut payload_rows = Packed::with_capacity(payloads.len(), 3 * NUMBER, payload_bytes);
+        for payload in payloads {
+            payload_rows.row().number(slot(payload.position, payload.part)).bytes(&payload.sealed);
+        }
+        let mut subtree_rows = Packed::with_capacity(subtrees.len(), NUMBER + 32, 0);
+        for (number, hash) in subtrees {
+            subtree_rows.row().number(*number).fixed(hash.as_bytes());
+        }
+        let (next, expected) = (&batch.next, batch.expected.as_ref());
+        sqlx::query(statement)
+            .bind(self.key())
+            .bind(entry_rows.count)
+            .bind(entry_rows.heads)
+            .bind(to_i64(first))
+            .bind(bytes)
+            .bind(payload_rows.count)
+            .bind(payload_rows.heads)
+            .bind(payload_rows.body)
+            .bind(subtree_rows.count)
+            .bind(subtree_rows.heads)
+            .bind(to_i64(next.size))
+            .bind(next.leaf.as_bytes().as_slice())
+            .bind(next.recorded.micros())
+            .bind(expected.map(|head| to_i64(head.size)))
+            .bind(expected.map(|head| head.leaf.as_bytes().as_slice()))
+            .bind(expected.map_or(next.epoch, |head| head.epoch))
     }
 
     async fn rows_insert_postgres(&self, tx: &mut PgConnection, batch: AppendBatch) -> Result<(), sqlx::Error> {
@@ -166,9 +207,7 @@ impl Store {
         let payloads = &batch.payloads;
         sqlx::query(sql::postgres::PAYLOADS_INSERT)
             .bind(self.key())
-            .bind(payloads.iter().map(|row| to_i64(row.position)).collect::<Vec<_>>())
-            .bind(payloads.iter().map(|row| i64::from(row.part)).collect::<Vec<_>>())
-            .bind(payloads.iter().map(|row| i64::from(row.kind)).collect::<Vec<_>>())
+            .bind(payloads.iter().map(|row| to_i64(slot(row.position, row.part))).collect::<Vec<_>>())
             .bind(payloads.iter().map(|row| row.sealed.as_slice()).collect::<Vec<_>>())
             .execute(&mut *tx)
             .await?;
@@ -184,35 +223,62 @@ impl Store {
     }
 }
 
-/// The compare-and-swap of the head, the same for both drivers.
-macro_rules! head_swap {
-    ($name:ident, $connection:ty) => {
-        impl Store {
-            /// Lock and move the head before any row is written: two writers that share a head would each produce a valid
-            /// link and fork the chain.
-            async fn $name(&self, tx: &mut $connection, batch: &AppendBatch) -> Result<(), AppendError> {
-                let next = &batch.next;
-                let query = match &batch.expected {
-                    None => sqlx::query(sql::HEAD_CREATE)
-                        .bind(self.key())
-                        .bind(to_i64(next.size))
-                        .bind(next.leaf.as_bytes().as_slice())
-                        .bind(next.recorded.micros())
-                        .bind(next.epoch),
-                    Some(expected) => sqlx::query(sql::HEAD_SWAP)
-                        .bind(self.key())
-                        .bind(to_i64(next.size))
-                        .bind(next.leaf.as_bytes().as_slice())
-                        .bind(next.recorded.micros())
-                        .bind(to_i64(expected.size))
-                        .bind(expected.leaf.as_bytes().as_slice())
-                        .bind(expected.epoch),
-                };
-                let changed = query.execute(tx).await.map_err(failed)?.rows_affected();
-                if changed == 1 { Ok(()) } else { Err(AppendError::HeadMoved) }
-            }
-        }
-    };
+/// Rows of one text: at most [`ROWS_MAX`] of each table.
+struct Run<'b> {
+    first: u64,
+    entries: &'b [EntryKeys],
+    bytes: &'b [u8],
+    payloads: &'b [PayloadRow],
+    subtrees: &'b [(u64, Digest)],
 }
-head_swap!(head_swap_sqlite, SqliteConnection);
-head_swap!(head_swap_postgres, PgConnection);
+
+/// A batch in runs; nearly always one.
+fn runs_of(batch: &AppendBatch) -> Vec<Run<'_>> {
+    let mut first = batch.expected.map_or(0, |head| head.size);
+    let (mut entries, mut payloads) = (batch.keys.chunks(ROWS_MAX), batch.payloads.chunks(ROWS_MAX));
+    let (mut subtrees, mut rest) = (batch.subtrees.chunks(ROWS_MAX), batch.entries.as_slice());
+    let mut runs = Vec::with_capacity(1);
+    loop {
+        let (keys, parts, hashes) = (entries.next(), payloads.next(), subtrees.next());
+        if keys.is_none() && parts.is_none() && hashes.is_none() {
+            return runs;
+        }
+        let keys = keys.unwrap_or_default();
+        let length: usize = keys.iter().map(|keys| keys.length).sum();
+        let (bytes, after) = rest.split_at(length.min(rest.len()));
+        rest = after;
+        runs.push(Run {
+            first,
+            entries: keys,
+            bytes,
+            payloads: parts.unwrap_or_default(),
+            subtrees: hashes.unwrap_or_default(),
+        });
+        first += keys.len() as u64;
+    }
+}
+impl Store {
+    /// Lock and move the head before any row is written: two writers that share a head would each produce a valid link and
+    /// fork the chain.
+    async fn head_swap_postgres(&self, tx: &mut PgConnection, batch: &AppendBatch) -> Result<(), AppendError> {
+        let next = &batch.next;
+        let query = match &batch.expected {
+            None => sqlx::query(sql::HEAD_CREATE)
+                .bind(self.key())
+                .bind(to_i64(next.size))
+                .bind(next.leaf.as_bytes().as_slice())
+                .bind(next.recorded.micros())
+                .bind(next.epoch),
+            Some(expected) => sqlx::query(sql::HEAD_SWAP)
+                .bind(self.key())
+                .bind(to_i64(next.size))
+                .bind(next.leaf.as_bytes().as_slice())
+                .bind(next.recorded.micros())
+                .bind(to_i64(expected.size))
+                .bind(expected.leaf.as_bytes().as_slice())
+                .bind(expected.epoch),
+        };
+        let changed = query.execute(tx).await.map_err(failed)?.rows_affected();
+        if changed == 1 { Ok(()) } else { Err(AppendError::HeadMoved) }
+    }
+}

@@ -6,6 +6,7 @@
 use std::ops::Range;
 
 use super::db::Db;
+use super::payloads::{place, slot_bound};
 use super::rows::to_i64;
 use super::{Store, StoreError};
 
@@ -16,15 +17,13 @@ const SQLITE_TOO_BIG: &str = "18";
 // unchanged, because a database in UTF-8 has nothing to convert.
 const SQLITE_ENTRIES: &str = "SELECT group_concat(position || ' ' || length(entry)), CAST(group_concat(entry, '') AS BLOB) \
      FROM (SELECT position, entry FROM entries WHERE ledger = $1 AND position >= $2 AND position < $3 ORDER BY position)";
-const SQLITE_PAYLOADS: &str = "SELECT group_concat(position || ' ' || part || ' ' || kind || ' ' || \
-     length(sealed)), CAST(group_concat(sealed, '') AS BLOB) FROM (SELECT position, part, kind, sealed FROM payloads \
-     WHERE ledger = $1 AND position >= $2 AND position < $3 ORDER BY position, part)";
+const SQLITE_PAYLOADS: &str = "SELECT group_concat(slot || ' ' || length(sealed)), CAST(group_concat(sealed, '') AS BLOB) \
+     FROM (SELECT slot, sealed FROM payloads WHERE ledger = $1 AND slot >= $2 AND slot < $3 ORDER BY slot)";
 const POSTGRES_ENTRIES: &str = "SELECT string_agg(position || ' ' || length(entry), ',' ORDER BY position), \
      string_agg(entry, ''::bytea ORDER BY position) FROM entries \
      WHERE ledger = $1 AND position >= $2 AND position < $3";
-const POSTGRES_PAYLOADS: &str = "SELECT string_agg(position || ' ' || part || ' ' || kind || ' ' || length(sealed), ',' \
-     ORDER BY position, part), string_agg(sealed, ''::bytea ORDER BY position, part) FROM payloads \
-     WHERE ledger = $1 AND position >= $2 AND position < $3";
+const POSTGRES_PAYLOADS: &str = "SELECT string_agg(slot || ' ' || length(sealed), ',' ORDER BY slot), \
+     string_agg(sealed, ''::bytea ORDER BY slot) FROM payloads WHERE ledger = $1 AND slot >= $2 AND slot < $3";
 
 type PackedRow = (Option<String>, Option<Vec<u8>>);
 
@@ -54,15 +53,15 @@ impl<K: Copy> RowBlock<K> {
     fn parse(
         table: &'static str,
         (heads, bytes): PackedRow,
-        key: impl Fn(&mut std::str::Split<'_, char>) -> Option<K>,
+        key: impl Fn(u64) -> Option<K>,
     ) -> Result<RowBlock<K>, StoreError> {
         let (heads, bytes) = (heads.unwrap_or_default(), bytes.unwrap_or_default());
         let mut rows = Vec::new();
         let mut start = 0_usize;
         for head in heads.split(',').filter(|head| !head.is_empty()) {
-            let mut numbers = head.split(' ');
-            let found = key(&mut numbers).zip(numbers.next().and_then(|length| length.parse::<usize>().ok()));
-            let (found, length) =
+            let numbers = head.split_once(' ');
+            let found = numbers.and_then(|(number, length)| Some((key(number.parse().ok()?)?, length.parse().ok()?)));
+            let (found, length): (K, usize) =
                 found.ok_or_else(|| StoreError::inconsistent(table, "a packed row without its key"))?;
             rows.push((found, start..start + length));
             start += length;
@@ -80,26 +79,22 @@ impl Store {
     /// # Errors
     /// [`StoreError`] when they cannot be read.
     pub async fn entry_block(&self, first: u64, end: u64) -> Result<RowBlock<u64>, StoreError> {
-        match self.packed(SQLITE_ENTRIES, POSTGRES_ENTRIES, first, end).await? {
-            Some(row) => RowBlock::parse("entries", row, |numbers| numbers.next()?.parse().ok()),
+        match self.packed(SQLITE_ENTRIES, POSTGRES_ENTRIES, to_i64(first), to_i64(end)).await? {
+            Some(row) => RowBlock::parse("entries", row, Some),
             None => Ok(RowBlock::from_rows(self.entries_from(first, end).await?)),
         }
     }
 
-    /// Stored parts of entries in `[first, end)`, by position and part number; each with the kind that its row claims.
+    /// Stored parts of entries in `[first, end)`, by position and part number.
     ///
     /// # Errors
     /// [`StoreError`] when they cannot be read.
-    pub async fn payload_block(&self, first: u64, end: u64) -> Result<RowBlock<(u64, u8, i64)>, StoreError> {
-        match self.packed(SQLITE_PAYLOADS, POSTGRES_PAYLOADS, first, end).await? {
-            Some(row) => RowBlock::parse("payloads", row, |numbers| {
-                Some((numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?))
-            }),
+    pub async fn payload_block(&self, first: u64, end: u64) -> Result<RowBlock<(u64, u8)>, StoreError> {
+        match self.packed(SQLITE_PAYLOADS, POSTGRES_PAYLOADS, slot_bound(first), slot_bound(end)).await? {
+            Some(row) => RowBlock::parse("payloads", row, |slot| Some(place(slot))),
             None => {
-                let rows = self.payload_rows(first, end).await?;
-                Ok(RowBlock::from_rows(
-                    rows.into_iter().map(|(position, part, kind, sealed)| ((position, part, kind), sealed)),
-                ))
+                let rows = self.payloads_from(first, end).await?;
+                Ok(RowBlock::from_rows(rows.into_iter().map(|(position, part, sealed)| ((position, part), sealed))))
             }
         }
     }
@@ -109,10 +104,9 @@ impl Store {
         &self,
         sqlite: &'static str,
         postgres: &'static str,
-        first: u64,
-        end: u64,
+        first: i64,
+        end: i64,
     ) -> Result<Option<PackedRow>, StoreError> {
-        let (first, end) = (to_i64(first), to_i64(end));
         let row = match &self.db {
             Db::Sqlite(pools) => {
                 sqlx::query_as(sqlite).bind(self.key()).bind(first).bind(end).fetch_one(&pools.log_read).await
@@ -134,9 +128,7 @@ mod tests {
     use super::*;
 
     fn parse(heads: &str, bytes: &[u8]) -> Result<RowBlock<u64>, StoreError> {
-        RowBlock::parse("entries", (Some(heads.to_owned()), Some(bytes.to_vec())), |numbers| {
-            numbers.next()?.parse().ok()
-        })
+        RowBlock::parse("entries", (Some(heads.to_owned()), Some(bytes.to_vec())), Some)
     }
 
     #[test]

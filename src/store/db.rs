@@ -86,6 +86,7 @@ async fn sqlite_pools(
     let write = SqlitePoolOptions::new()
         .max_connections(1)
         .min_connections(1)
+        .test_before_acquire(false)
         .idle_timeout(None)
         .max_lifetime(None)
         .connect_with(writing)
@@ -93,6 +94,7 @@ async fn sqlite_pools(
         .map_err(|source| StoreError::open(path, source))?;
     let read = SqlitePoolOptions::new()
         .max_connections(readers)
+        .test_before_acquire(false)
         .idle_timeout(None)
         .max_lifetime(None)
         .connect_with(

@@ -3,7 +3,7 @@
 use futures_util::TryStreamExt;
 
 use super::db::{Db, on_db};
-use super::pack::Packed;
+use super::pack::{NUMBER, Packed, ROWS_MAX};
 use super::rows::{digest, to_i64, to_u64};
 use super::{Store, StoreError, sql};
 use crate::crypto::hash::Digest;
@@ -38,16 +38,16 @@ impl Store {
         }
         let rows: Vec<(i64, Vec<u8>)> = match &self.db {
             Db::Sqlite(pools) => {
-                let mut packed = Packed::with_capacity(positions.len(), 20, 0);
-                for position in positions {
-                    packed.row().number(*position);
+                let mut rows = Vec::with_capacity(positions.len());
+                for positions in positions.chunks(ROWS_MAX) {
+                    let mut packed = Packed::with_capacity(positions.len(), NUMBER, 0);
+                    for position in positions {
+                        packed.row().number(*position);
+                    }
+                    let query = sqlx::query_as(sql::sqlite::ENTRIES_AT).bind(self.key());
+                    rows.extend(query.bind(packed.count).bind(packed.heads).fetch_all(&pools.log_read).await?);
                 }
-                sqlx::query_as(sql::sqlite::ENTRIES_AT)
-                    .bind(self.key())
-                    .bind(packed.count)
-                    .bind(packed.heads)
-                    .fetch_all(&pools.log_read)
-                    .await?
+                rows
             }
             Db::Postgres(pools) => {
                 let positions: Vec<i64> = positions.iter().map(|position| to_i64(*position)).collect();

@@ -1,7 +1,7 @@
 //! The vault: wrapped data keys and the ledger's own secrets. What is here is useless without the key-encryption key.
 
 use super::db::{Db, on_db};
-use super::pack::Packed;
+use super::pack::{Packed, ROWS_MAX};
 use super::rows::{array, to_i64};
 use super::{Store, StoreError, sql};
 use crate::domain::ids::KeyId;
@@ -61,18 +61,20 @@ impl Store {
         }
         match &self.db {
             Db::Sqlite(pools) => {
-                let mut packed = Packed::with_capacity(rows.len(), 132, rows.len() * 64);
-                for (slot, row) in rows {
-                    packed.row().fixed(&slot.owner).number(slot.class.into()).number(slot.quarter.into());
-                    packed.fixed(row.key.as_bytes()).number(row.epoch.into()).bytes(&row.wrapped);
+                for rows in rows.chunks(ROWS_MAX) {
+                    let mut packed = Packed::with_capacity(rows.len(), 132, rows.len() * 64);
+                    for (slot, row) in rows {
+                        packed.row().fixed(&slot.owner).number(slot.class.into()).number(slot.quarter.into());
+                        packed.fixed(row.key.as_bytes()).number(row.epoch.into()).bytes(&row.wrapped);
+                    }
+                    sqlx::query(sql::sqlite::DEKS_INSERT)
+                        .bind(self.key())
+                        .bind(packed.count)
+                        .bind(packed.heads)
+                        .bind(packed.body)
+                        .execute(&pools.vault_write)
+                        .await?;
                 }
-                sqlx::query(sql::sqlite::DEKS_INSERT)
-                    .bind(self.key())
-                    .bind(packed.count)
-                    .bind(packed.heads)
-                    .bind(packed.body)
-                    .execute(&pools.vault_write)
-                    .await?;
             }
             Db::Postgres(pools) => {
                 sqlx::query(sql::postgres::DEKS_INSERT)
@@ -97,16 +99,21 @@ impl Store {
         }
         let rows: Vec<(i64, Vec<u8>, i64, Vec<u8>)> = match &self.db {
             Db::Sqlite(pools) => {
-                let mut packed = Packed::with_capacity(slots.len(), 56, 0);
-                for slot in slots {
-                    packed.row().fixed(&slot.owner).number(slot.class.into()).number(slot.quarter.into());
+                let mut rows = Vec::with_capacity(slots.len());
+                for (run, slots) in slots.chunks(ROWS_MAX).enumerate() {
+                    let mut packed = Packed::with_capacity(slots.len(), 56, 0);
+                    for slot in slots {
+                        packed.row().fixed(&slot.owner).number(slot.class.into()).number(slot.quarter.into());
+                    }
+                    let query = sqlx::query_as(sql::sqlite::DEKS_AT).bind(self.key()).bind(packed.count);
+                    let found: Vec<(i64, Vec<u8>, i64, Vec<u8>)> =
+                        query.bind(packed.heads).fetch_all(&pools.vault_read).await?;
+                    let first = to_i64((run * ROWS_MAX) as u64);
+                    rows.extend(
+                        found.into_iter().map(|(index, key, epoch, wrapped)| (first + index, key, epoch, wrapped)),
+                    );
                 }
-                sqlx::query_as(sql::sqlite::DEKS_AT)
-                    .bind(self.key())
-                    .bind(packed.count)
-                    .bind(packed.heads)
-                    .fetch_all(&pools.vault_read)
-                    .await?
+                rows
             }
             Db::Postgres(pools) => {
                 sqlx::query_as(sql::postgres::DEKS_AT)

@@ -4,6 +4,8 @@
 //! table and the statement cuts its rows out of the two parameters with `substr`. Numbers are ASCII decimals because
 //! that is what SQL can turn back into integers (`CAST(substr(...) AS INTEGER)`).
 
+/// Rows of one statement at most: as many as the table `series` of each SQLite file counts.
+pub(super) const ROWS_MAX: usize = 4096;
 /// Width of a packed number: 20 ASCII digits hold any non-negative `i64`.
 pub(super) const NUMBER: usize = 20;
 

@@ -1,4 +1,7 @@
 //! Sealed parts. Only retention and erasure delete them, through the shredding connection.
+//!
+//! A part's row has one number for a key, its slot: position * 256 + index in the entry's list of parts. Rows then append in
+//! order of the key, on SQLite to the table itself. What kind of part it is only the entry says, which is authentic.
 
 use super::db::on_db;
 use super::rows::{to_i64, to_u64};
@@ -7,47 +10,53 @@ use super::{Store, StoreError, sql};
 /// A stored part: position, index in the entry's list, sealed bytes.
 pub type StoredPart = (u64, u8, Vec<u8>);
 
-fn part_number(part: i64) -> Result<u8, StoreError> {
-    u8::try_from(part).map_err(|_| StoreError::inconsistent("payloads", format!("part number {part}")))
+/// Where the part of an entry is stored.
+pub(super) const fn slot(position: u64, part: u8) -> u64 {
+    (position << 8) | part as u64
+}
+
+/// The first slot of an entry as a bound: positions end long before 2^55.
+pub(super) fn slot_bound(position: u64) -> i64 {
+    to_i64(position.saturating_mul(256))
+}
+
+/// Position and part number of a slot.
+pub(super) fn place(slot: u64) -> (u64, u8) {
+    let [.., part] = slot.to_be_bytes();
+    (slot >> 8, part)
 }
 
 impl Store {
     /// The stored parts of one entry by part number.
     pub async fn payloads_of(&self, position: u64) -> Result<Vec<(u8, Vec<u8>)>, StoreError> {
+        let stored = self.payloads_from(position, position.saturating_add(1)).await?;
+        Ok(stored.into_iter().map(|(_, part, sealed)| (part, sealed)).collect())
+    }
+
+    /// The stored parts of entries in `[first, end)` by position and part.
+    pub async fn payloads_from(&self, first: u64, end: u64) -> Result<Vec<StoredPart>, StoreError> {
+        self.parts_read(sql::PAYLOADS_FROM, first, end).await
+    }
+
+    /// Part 0 of the entries in `[first, end)`, where stored, in order: the public or the business part of nearly all.
+    pub async fn first_parts_from(&self, first: u64, end: u64) -> Result<Vec<StoredPart>, StoreError> {
+        self.parts_read(sql::FIRST_PARTS_FROM, first, end).await
+    }
+
+    async fn parts_read(&self, statement: &'static str, first: u64, end: u64) -> Result<Vec<StoredPart>, StoreError> {
         let rows: Vec<(i64, Vec<u8>)> = on_db!(self.db, log_read, pool => {
-            sqlx::query_as(sql::PAYLOADS_OF).bind(self.key()).bind(to_i64(position)).fetch_all(pool).await
-        })?;
-        rows.into_iter().map(|(part, sealed)| Ok((part_number(part)?, sealed))).collect()
-    }
-
-    /// The stored parts of entries in `[first, end)` whose kind code is at most `kind_max`, by position and part.
-    pub async fn payloads_from(&self, first: u64, end: u64, kind_max: u8) -> Result<Vec<StoredPart>, StoreError> {
-        let rows: Vec<(i64, i64, Vec<u8>)> = on_db!(self.db, log_read, pool => {
-            sqlx::query_as(sql::PAYLOADS_FROM)
+            sqlx::query_as(statement)
                 .bind(self.key())
-                .bind(to_i64(first))
-                .bind(to_i64(end))
-                .bind(i64::from(kind_max))
+                .bind(slot_bound(first))
+                .bind(slot_bound(end))
                 .fetch_all(pool)
                 .await
         })?;
         rows.into_iter()
-            .map(|(position, part, sealed)| Ok((to_u64("payloads", position)?, part_number(part)?, sealed)))
-            .collect()
-    }
-
-    /// The stored parts of entries in `[first, end)` by position and part, each with the kind that its row claims.
-    pub async fn payload_rows(&self, first: u64, end: u64) -> Result<Vec<(u64, u8, i64, Vec<u8>)>, StoreError> {
-        let rows: Vec<(i64, i64, i64, Vec<u8>)> = on_db!(self.db, log_read, pool => {
-            sqlx::query_as(sql::PAYLOAD_ROWS)
-                .bind(self.key())
-                .bind(to_i64(first))
-                .bind(to_i64(end))
-                .fetch_all(pool)
-                .await
-        })?;
-        rows.into_iter()
-            .map(|(position, part, kind, sealed)| Ok((to_u64("payloads", position)?, part_number(part)?, kind, sealed)))
+            .map(|(slot, sealed)| {
+                let (position, part) = place(to_u64("payloads", slot)?);
+                Ok((position, part, sealed))
+            })
             .collect()
     }
 
@@ -56,12 +65,26 @@ impl Store {
         on_db!(self.db, shred, pool => {
             sqlx::query(sql::PAYLOAD_DELETE)
                 .bind(self.key())
-                .bind(to_i64(position))
-                .bind(i64::from(part))
+                .bind(to_i64(slot(position, part)))
                 .execute(pool)
                 .await
                 .map(|_| ())
         })?;
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slot_names_one_part_of_one_entry_in_order() {
+        assert_eq!(slot(0, 0), 0);
+        assert_eq!(slot(7, 255), 7 * 256 + 255);
+        assert_eq!(place(slot(7, 255)), (7, 255));
+        assert_eq!(place(slot((1 << 53) - 1, 3)), ((1 << 53) - 1, 3));
+        assert!(slot(7, 255) < slot(8, 0));
+        assert_eq!(slot_bound(u64::MAX), i64::MAX);
     }
 }

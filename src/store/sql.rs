@@ -13,13 +13,12 @@ pub(super) const ENTRIES_FROM: &str = "SELECT position, entry FROM entries \
      WHERE ledger = $1 AND position >= $2 AND position < $3 ORDER BY position";
 pub(super) const ENTRIES_COUNT: &str = "SELECT COUNT(*) FROM entries WHERE ledger = $1";
 
-pub(super) const PAYLOADS_OF: &str =
-    "SELECT part, sealed FROM payloads WHERE ledger = $1 AND position = $2 ORDER BY part";
-pub(super) const PAYLOADS_FROM: &str = "SELECT position, part, sealed FROM payloads \
-     WHERE ledger = $1 AND position >= $2 AND position < $3 AND kind <= $4 ORDER BY position, part";
-pub(super) const PAYLOAD_ROWS: &str = "SELECT position, part, kind, sealed FROM payloads \
-     WHERE ledger = $1 AND position >= $2 AND position < $3 ORDER BY position, part";
-pub(super) const PAYLOAD_DELETE: &str = "DELETE FROM payloads WHERE ledger = $1 AND position = $2 AND part = $3";
+pub(super) const PAYLOADS_FROM: &str = "SELECT slot, sealed FROM payloads \
+     WHERE ledger = $1 AND slot >= $2 AND slot < $3 ORDER BY slot";
+/// Part 0 of each entry alone: what keyless readers and projections fold.
+pub(super) const FIRST_PARTS_FROM: &str = "SELECT slot, sealed FROM payloads \
+     WHERE ledger = $1 AND slot >= $2 AND slot < $3 AND slot % 256 = 0 ORDER BY slot";
+pub(super) const PAYLOAD_DELETE: &str = "DELETE FROM payloads WHERE ledger = $1 AND slot = $2";
 
 pub(super) const SUBTREES_FROM: &str =
     "SELECT number, hash FROM subtrees WHERE ledger = $1 AND number >= $2 ORDER BY number";
@@ -27,9 +26,9 @@ pub(super) const SUBTREES_FROM: &str =
 /// Rows where no reader of the log comes by. Asked by the ends of the keys, so cheap at any size.
 pub(super) const STRAY_ENTRIES: &str =
     "SELECT MIN(position) FROM entries WHERE ledger = $1 AND (position < 0 OR position >= $2)";
-pub(super) const STRAY_PAYLOADS: &str = "SELECT MIN(p.position) FROM payloads p \
-     WHERE p.ledger = $1 AND (p.position < 0 OR p.position >= $2) \
-     AND NOT EXISTS (SELECT 1 FROM entries e WHERE e.ledger = p.ledger AND e.position = p.position)";
+pub(super) const STRAY_PAYLOADS: &str = "SELECT MIN(p.slot) FROM payloads p \
+     WHERE p.ledger = $1 AND (p.slot < 0 OR p.slot >= $2 \
+     AND NOT EXISTS (SELECT 1 FROM entries e WHERE e.ledger = p.ledger AND e.position = p.slot / 256))";
 pub(super) const STRAY_SUBTREES: &str = "SELECT MIN(number) FROM subtrees WHERE ledger = $1 \
      AND (number < 0 OR number >= (SELECT size FROM heads WHERE ledger = $1) / $2)";
 
@@ -72,9 +71,8 @@ pub(super) const SHARED: &[&str] = &[
     ENTRY_AT,
     ENTRIES_FROM,
     ENTRIES_COUNT,
-    PAYLOADS_OF,
     PAYLOADS_FROM,
-    PAYLOAD_ROWS,
+    FIRST_PARTS_FROM,
     PAYLOAD_DELETE,
     SUBTREES_FROM,
     STRAY_ENTRIES,
@@ -95,44 +93,68 @@ pub(super) const SHARED: &[&str] = &[
     LEDGERS_READ,
 ];
 
-/// Bulk statements for SQLite. `$2` is the number of rows, `$3` their heads, `$4` the body.
+/// Bulk statements for SQLite. `$2` is the number of rows, `$3` their heads, `$4` the body. The table `series` counts them: a
+/// recursive query would queue every number through a table of its own, which costs more than the row.
 pub(super) mod sqlite {
-    pub(in crate::store) const ENTRIES_INSERT: &str = "WITH RECURSIVE r(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM r WHERE i + 1 < $2) \
-         INSERT INTO entries (ledger, position, entry) SELECT $1, CAST(substr($3, i * 60 + 1, 20) AS INTEGER), \
-         substr($4, CAST(substr($3, i * 60 + 21, 20) AS INTEGER), CAST(substr($3, i * 60 + 41, 20) AS INTEGER)) FROM r";
-    pub(in crate::store) const PAYLOADS_INSERT: &str = "WITH RECURSIVE r(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM r WHERE i + 1 < $2) \
-         INSERT INTO payloads (ledger, position, part, kind, sealed) SELECT $1, CAST(substr($3, i * 100 + 1, 20) AS INTEGER), \
-         CAST(substr($3, i * 100 + 21, 20) AS INTEGER), CAST(substr($3, i * 100 + 41, 20) AS INTEGER), \
-         substr($4, CAST(substr($3, i * 100 + 61, 20) AS INTEGER), CAST(substr($3, i * 100 + 81, 20) AS INTEGER)) FROM r";
-    pub(in crate::store) const SUBTREES_INSERT: &str = "WITH RECURSIVE r(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM r WHERE i + 1 < $2) \
-         INSERT INTO subtrees (ledger, number, hash) SELECT $1, CAST(substr($3, i * 52 + 1, 20) AS INTEGER), \
-         substr($3, i * 52 + 21, 32) FROM r";
-    pub(in crate::store) const ENTRIES_AT: &str = "WITH RECURSIVE r(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM r WHERE i + 1 < $2) \
-         SELECT e.position, e.entry FROM r CROSS JOIN entries e \
-         WHERE e.ledger = $1 AND e.position = CAST(substr($3, r.i * 20 + 1, 20) AS INTEGER)";
+    /// One append in one text, so that it is one message to the connection's thread: `$head` creates or moves the head, and
+    /// rows go in only behind the head it made. `$4` is the position of the first entry.
+    macro_rules! append_text {
+        ($head:literal, $end:literal) => {
+            concat!(
+                $head,
+                "INSERT INTO entries (ledger, position, entry) SELECT $1, $4 + r.i, \
+                 substr($5, CAST(substr($3, r.i * 40 + 1, 20) AS INTEGER), CAST(substr($3, r.i * 40 + 21, 20) AS INTEGER)) \
+                 FROM series r WHERE r.i < $2 AND (SELECT leaf = $12 FROM heads WHERE ledger = $1); \
+                 INSERT INTO payloads (ledger, slot, sealed) SELECT $1, CAST(substr($7, r.i * 60 + 1, 20) AS INTEGER), \
+                 substr($8, CAST(substr($7, r.i * 60 + 21, 20) AS INTEGER), CAST(substr($7, r.i * 60 + 41, 20) AS INTEGER)) \
+                 FROM series r WHERE r.i < $6 AND (SELECT leaf = $12 FROM heads WHERE ledger = $1); \
+                 INSERT INTO subtrees (ledger, number, hash) SELECT $1, CAST(substr($10, r.i * 52 + 1, 20) AS INTEGER), \
+                 substr($10, r.i * 52 + 21, 32) \
+                 FROM series r WHERE r.i < $9 AND (SELECT leaf = $12 FROM heads WHERE ledger = $1)",
+                $end
+            )
+        };
+    }
+    pub(in crate::store) const APPEND_FIRST: &str = append_text!(
+        "BEGIN IMMEDIATE; INSERT INTO heads (ledger, size, leaf, recorded, epoch) VALUES ($1, $11, $12, $13, $16); ",
+        "; COMMIT"
+    );
+    pub(in crate::store) const APPEND: &str = append_text!(
+        "BEGIN IMMEDIATE; UPDATE heads SET size = $11, leaf = $12, recorded = $13 \
+         WHERE ledger = $1 AND size = $14 AND leaf = $15 AND epoch = $16; ",
+        "; COMMIT"
+    );
+    /// The beginning of an append whose rows do not fit into one text; `APPEND_MORE` and a `COMMIT` follow.
+    pub(in crate::store) const APPEND_LARGE: &str = append_text!(
+        "BEGIN IMMEDIATE; UPDATE heads SET size = $11, leaf = $12, recorded = $13 \
+         WHERE ledger = $1 AND size = $14 AND leaf = $15 AND epoch = $16; ",
+        ""
+    );
+    pub(in crate::store) const APPEND_MORE: &str = append_text!("", "");
+    pub(in crate::store) const ENTRIES_AT: &str = "SELECT e.position, e.entry FROM series r CROSS JOIN entries e \
+         WHERE r.i < $2 AND e.ledger = $1 AND e.position = CAST(substr($3, r.i * 20 + 1, 20) AS INTEGER)";
     /// Rows of 116 bytes: owner 16, class 20, quarter 20, then key id 16, epoch 20, wrapped key in the body.
-    pub(in crate::store) const DEKS_INSERT: &str = "WITH RECURSIVE r(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM r WHERE i + 1 < $2) \
-         INSERT INTO deks (ledger, owner, class, quarter, key_id, epoch, wrapped) SELECT $1, substr($3, i * 132 + 1, 16), \
+    pub(in crate::store) const DEKS_INSERT: &str = "INSERT INTO deks (ledger, owner, class, quarter, key_id, epoch, wrapped) SELECT $1, substr($3, i * 132 + 1, 16), \
          CAST(substr($3, i * 132 + 17, 20) AS INTEGER), CAST(substr($3, i * 132 + 37, 20) AS INTEGER), \
          substr($3, i * 132 + 57, 16), CAST(substr($3, i * 132 + 73, 20) AS INTEGER), \
-         substr($4, CAST(substr($3, i * 132 + 93, 20) AS INTEGER), CAST(substr($3, i * 132 + 113, 20) AS INTEGER)) FROM r WHERE true \
+         substr($4, CAST(substr($3, i * 132 + 93, 20) AS INTEGER), CAST(substr($3, i * 132 + 113, 20) AS INTEGER)) FROM series r WHERE i < $2 \
          ON CONFLICT (ledger, owner, class, quarter) DO NOTHING";
-    pub(in crate::store) const DEKS_AT: &str = "WITH RECURSIVE r(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM r WHERE i + 1 < $2) \
-         SELECT r.i, d.key_id, d.epoch, d.wrapped FROM r CROSS JOIN deks d WHERE d.ledger = $1 \
+    pub(in crate::store) const DEKS_AT: &str = "SELECT r.i, d.key_id, d.epoch, d.wrapped \
+         FROM series r CROSS JOIN deks d WHERE r.i < $2 AND d.ledger = $1 \
          AND d.owner = substr($3, r.i * 56 + 1, 16) AND d.class = CAST(substr($3, r.i * 56 + 17, 20) AS INTEGER) \
          AND d.quarter = CAST(substr($3, r.i * 56 + 37, 20) AS INTEGER)";
 
+    /// Statements that stand alone; the tests append to prepare the others.
     #[cfg(test)]
-    pub(in crate::store) const ALL: &[&str] =
-        &[ENTRIES_INSERT, PAYLOADS_INSERT, SUBTREES_INSERT, ENTRIES_AT, DEKS_INSERT, DEKS_AT];
+    pub(in crate::store) const ALL: &[&str] = &[ENTRIES_AT, DEKS_INSERT, DEKS_AT];
 }
 
 /// Bulk statements for Postgres, with one array a column.
 pub(super) mod postgres {
     pub(in crate::store) const ENTRIES_INSERT: &str = "INSERT INTO entries (ledger, position, entry, dedupe, subject, sequence) \
          SELECT $1, * FROM UNNEST($2::bigint[], $3::bytea[], $4::bytea[], $5::bytea[], $6::bigint[])";
-    pub(in crate::store) const PAYLOADS_INSERT: &str = "INSERT INTO payloads (ledger, position, part, kind, sealed) \
-         SELECT $1, * FROM UNNEST($2::bigint[], $3::bigint[], $4::bigint[], $5::bytea[])";
+    pub(in crate::store) const PAYLOADS_INSERT: &str = "INSERT INTO payloads (ledger, slot, sealed) \
+         SELECT $1, * FROM UNNEST($2::bigint[], $3::bytea[])";
     pub(in crate::store) const SUBTREES_INSERT: &str = "INSERT INTO subtrees (ledger, number, hash) \
          SELECT $1, * FROM UNNEST($2::bigint[], $3::bytea[])";
     pub(in crate::store) const ENTRIES_AT: &str = "SELECT position, entry FROM entries \

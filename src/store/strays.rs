@@ -2,6 +2,7 @@
 //! what `verify` has to look for, because nothing else stumbles over it.
 
 use super::db::{Db, on_db};
+use super::payloads::slot_bound;
 use super::rows::{to_i64, to_u64};
 use super::{Store, StoreError, sql};
 
@@ -28,7 +29,7 @@ impl Store {
         let mut strays = Vec::new();
         let statements = [
             ("entries", sql::STRAY_ENTRIES, i64::MAX),
-            ("payloads", sql::STRAY_PAYLOADS, to_i64(size)),
+            ("payloads", sql::STRAY_PAYLOADS, slot_bound(size)),
             // The head's own size in the same statement: a server may append meanwhile.
             ("subtrees", sql::STRAY_SUBTREES, 256),
         ];
@@ -36,6 +37,8 @@ impl Store {
             let (at,): (Option<i64>,) = on_db!(self.db, log_read, pool => {
                 sqlx::query_as(statement).bind(self.key()).bind(bound).fetch_one(pool).await
             })?;
+            // Slots below zero floor to the position below zero.
+            let at = if table == "payloads" { at.map(|slot| slot.div_euclid(256)) } else { at };
             strays.extend(at.map(|at| Stray { table, at }));
         }
         Ok(strays)

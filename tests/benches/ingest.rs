@@ -3,6 +3,7 @@
 //!
 //! TALLYSTICK_BENCH_EVENTS   events a throughput row posts (default 300000)
 //! TALLYSTICK_BENCH_STORED   events to load before a second round of the rows (default 0; 10000000 for the long lane)
+//! TALLYSTICK_BENCH_ROWS     some of batches,single,fixed,import (default all)
 //! TALLYSTICK_BENCH_POSTGRES a Postgres URL to measure that engine too
 #![expect(
     clippy::unwrap_used,
@@ -241,31 +242,46 @@ fn quantile(sorted: &[Duration], thousandths: usize) -> String {
     format!("{:.2} ms", sorted[at].as_secs_f64() * 1e3)
 }
 
+/// Whether a row is wanted: `TALLYSTICK_BENCH_ROWS` names some of batches, single, fixed, import; all by default.
+fn wanted(row: &str) -> bool {
+    std::env::var("TALLYSTICK_BENCH_ROWS").map_or(true, |rows| rows.split(',').any(|named| named == row))
+}
+
 fn rows(server: &Server, phase: &Phase, bare: f64, at: &str) {
     let events = variable("TALLYSTICK_BENCH_EVENTS", 300_000);
-    let (batches, _, lag) = throughput(server, phase, People::Mixed, events, 100, 8);
-    println!(
-        "| batches of 100, 8 connections | {at} | {batches:.0} events/s | {:.2} of bare | lag at most {lag} |",
-        batches / bare
-    );
-    let (single, latency, lag) = throughput(server, phase, People::Mixed, events / 4, 1, 32);
-    println!(
-        "| one event a request, 32 connections | {at} | {single:.0} events/s | {:.2} of bare | p50 {}, p99 {}, lag at most {lag} |",
-        single / bare,
-        quantile(&latency, 500),
-        quantile(&latency, 990)
-    );
-    let fixed = fixed_rate(server, phase, 5_000, 10, 32);
-    println!(
-        "| fixed 5,000 single events/s, 32 connections | {at} | 5000 events/s | | p50 {}, p99 {} from intended start |",
-        quantile(&fixed, 500),
-        quantile(&fixed, 990)
-    );
-    let (new, _, lag) = throughput(server, phase, People::New, events, 100, 8);
-    println!(
-        "| import of new people, batches of 100 | {at} | {new:.0} events/s | {:.2} of bare | lag at most {lag} |",
-        new / bare
-    );
+    if wanted("batches") {
+        let (batches, latency, lag) = throughput(server, phase, People::Mixed, events, 100, 8);
+        println!(
+            "| batches of 100, 8 connections | {at} | {batches:.0} events/s | {:.2} of bare | p50 {}, p99 {}, lag at most {lag} |",
+            batches / bare,
+            quantile(&latency, 500),
+            quantile(&latency, 990)
+        );
+    }
+    if wanted("single") {
+        let (single, latency, lag) = throughput(server, phase, People::Mixed, events / 4, 1, 32);
+        println!(
+            "| one event a request, 32 connections | {at} | {single:.0} events/s | {:.2} of bare | p50 {}, p99 {}, lag at most {lag} |",
+            single / bare,
+            quantile(&latency, 500),
+            quantile(&latency, 990)
+        );
+    }
+    if wanted("fixed") {
+        let fixed = fixed_rate(server, phase, 5_000, 10, 32);
+        println!(
+            "| fixed 5,000 single events/s, 32 connections | {at} | 5000 events/s | | p50 {}, p99 {} from intended start |",
+            quantile(&fixed, 500),
+            quantile(&fixed, 990)
+        );
+    }
+    if wanted("import") {
+        let (new, _, lag) = throughput(server, phase, People::New, events, 100, 8);
+        println!(
+            "| import of new people, batches of 100 | {at} | {new:.0} events/s | {:.2} of bare | lag at most {lag} |",
+            new / bare
+        );
+    }
 }
 
 fn engine(name: &str, folder: &Path, database: Option<&str>, bare: f64) {

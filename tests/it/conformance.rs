@@ -387,15 +387,13 @@ async fn moved_payload_fails_to_open(engine: Engine) {
     let second = recorded(post(&bench.ledger, consent("b", "lead-1", "+16145550101")).await);
     let mut shell = Shell::open(&bench.options.location).await;
     shell.drop_triggers().await;
-    let sql = "SELECT position, part, sealed FROM payloads ORDER BY position, part";
-    let rows = shell.rows(sql, 2, 1).await;
-    let sealed = |position: u64, part: i64| {
-        let wanted = vec![i64::try_from(position).unwrap(), part];
-        rows.iter().find(|(at, _)| *at == wanted).unwrap().1[0].clone()
-    };
+    let rows = shell.rows("SELECT slot, sealed FROM payloads ORDER BY slot", 1, 1).await;
+    let slot = |position: u64, part: i64| i64::try_from(position).unwrap() * 256 + part;
+    let sealed =
+        |position: u64, part: i64| rows.iter().find(|(at, _)| *at == [slot(position, part)]).unwrap().1[0].clone();
     for part in 0..3_i64 {
         let moved = shell.blob(&sealed(first.position, part));
-        let place = format!("WHERE position = {} AND part = {part}", second.position);
+        let place = format!("WHERE slot = {}", slot(second.position, part));
         shell.run(&format!("UPDATE payloads SET sealed = {moved} {place}")).await.unwrap();
         assert!(bench.ledger.open_entry(second.position).await.is_err(), "part {part} opened in another row");
         let report = verify(&bench.ledger.store(), None, &VerifyOptions::default()).await;
@@ -486,7 +484,7 @@ fn batch(store: &Store, head: Head, mark: u8) -> AppendBatch {
         next: Head { size: head.size + 1, leaf: leaf_hash(&bytes), ..head },
         keys: vec![EntryKeys { length: bytes.len(), dedupe: entry.dedupe, subject: None }],
         entries: bytes,
-        payloads: vec![PayloadRow { position: head.size, part: 0, kind: 0, sealed: public }],
+        payloads: vec![PayloadRow { position: head.size, part: 0, sealed: public }],
         subtrees: Vec::new(),
     }
 }

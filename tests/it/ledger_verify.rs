@@ -117,9 +117,8 @@ async fn packed_rows_are_the_rows(bench: &Bench) {
         let packed: Vec<_> = block.iter().map(|(position, bytes)| (position, bytes.to_vec())).collect();
         assert_eq!(packed, store.entries_from(first, end).await.unwrap());
         let block = store.payload_block(first, end).await.unwrap();
-        let packed: Vec<_> =
-            block.iter().map(|((position, part, _), bytes)| (position, part, bytes.to_vec())).collect();
-        assert_eq!(packed, store.payloads_from(first, end, u8::MAX).await.unwrap());
+        let packed: Vec<_> = block.iter().map(|((position, part), bytes)| (position, part, bytes.to_vec())).collect();
+        assert_eq!(packed, store.payloads_from(first, end).await.unwrap());
     }
 }
 
@@ -179,25 +178,20 @@ async fn changed_entries_are_found_at_their_position() {
 #[tokio::test(flavor = "multi_thread")]
 async fn changed_and_missing_parts_are_found_at_their_position() {
     let (bench, _) = told(50, 300).await;
-    let raw = "SELECT position FROM payloads WHERE kind = 3 AND position > 100 ORDER BY position LIMIT 1";
+    let raw = "SELECT slot FROM payloads WHERE slot % 256 = 2 AND slot > 100 * 256 ORDER BY slot LIMIT 1";
     let mut connection =
         SqliteConnection::connect_with(&SqliteConnectOptions::new().filename(bench.folder.path().join("log.db")))
             .await
             .unwrap();
-    let position: i64 = sqlx::query_scalar(raw).fetch_one(&mut connection).await.unwrap();
+    let slot: i64 = sqlx::query_scalar(raw).fetch_one(&mut connection).await.unwrap();
     connection.close().await.unwrap();
-    let at = u64::try_from(position).unwrap();
+    let at = u64::try_from(slot / 256).unwrap();
     let last = "CAST(substr(sealed, 1, length(sealed) - 1) || X'AB' AS BLOB)";
-    tamper(
-        &bench,
-        "log.db",
-        &[&format!("UPDATE payloads SET sealed = {last} WHERE position = {position} AND kind = 3")],
-    )
-    .await;
+    tamper(&bench, "log.db", &[&format!("UPDATE payloads SET sealed = {last} WHERE slot = {slot}")]).await;
     found(&verify(&bench, false).await, at, "do not have the digest");
-    tamper(&bench, "log.db", &[&format!("DELETE FROM payloads WHERE position = {position} AND kind = 3")]).await;
+    tamper(&bench, "log.db", &[&format!("DELETE FROM payloads WHERE slot = {slot}")]).await;
     found(&verify(&bench, false).await, at, "no later entry says that its key was destroyed");
-    let stray = "INSERT INTO payloads SELECT ledger, position, 9, 3, X'00' FROM payloads WHERE position = 7 LIMIT 1";
+    let stray = "INSERT INTO payloads SELECT ledger, slot + 9, X'00' FROM payloads WHERE slot = 7 * 256";
     tamper(&bench, "log.db", &[stray]).await;
     found(&verify(&bench, false).await, 7, "no entry names it");
 }

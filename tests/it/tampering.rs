@@ -7,8 +7,13 @@ use tallystick::crypto::hash::Digest;
 
 use crate::engines::Shell;
 
-/// One payload row: position, part, kind, sealed bytes.
-pub type PayloadRow = (i64, i64, i64, Vec<u8>);
+/// One payload row: position, part, sealed bytes.
+pub type PayloadRow = (i64, i64, Vec<u8>);
+
+/// The key of a payload row.
+fn slot(position: i64, part: i64) -> i64 {
+    position * 256 + part
+}
 
 /// All rows of a log, as they were.
 #[derive(Clone, PartialEq, Eq)]
@@ -46,8 +51,7 @@ impl Rows {
     pub async fn read(shell: &mut Shell) -> Rows {
         let heads = shell.rows("SELECT size, recorded, ledger, leaf FROM heads", 2, 2).await;
         let entries = shell.rows("SELECT position, entry FROM entries ORDER BY position", 1, 1).await;
-        let payloads = "SELECT position, part, kind, sealed FROM payloads ORDER BY position, part";
-        let payloads = shell.rows(payloads, 3, 1).await;
+        let payloads = shell.rows("SELECT slot, sealed FROM payloads ORDER BY slot", 1, 1).await;
         let subtrees = shell.rows("SELECT number, hash FROM subtrees ORDER BY number", 1, 1).await;
         let (numbers, blobs) = &heads[0];
         Rows {
@@ -58,7 +62,7 @@ impl Rows {
             entries: entries.into_iter().map(|(_, mut blobs)| blobs.remove(0)).collect(),
             payloads: payloads
                 .into_iter()
-                .map(|(numbers, mut blobs)| (numbers[0], numbers[1], numbers[2], blobs.remove(0)))
+                .map(|(numbers, mut blobs)| (numbers[0] / 256, numbers[0] % 256, blobs.remove(0)))
                 .collect(),
             subtrees: subtrees.into_iter().map(|(_, mut blobs)| blobs.remove(0)).collect(),
             postgres: matches!(shell, Shell::Postgres(_)),
@@ -89,9 +93,9 @@ impl Rows {
         format!("INSERT INTO entries VALUES ({ledger}, {position}, {entry}, {dedupe}, {subject}, {sequence});")
     }
 
-    fn insert_payload(&self, (position, part, kind, sealed): &PayloadRow) -> String {
+    fn insert_payload(&self, (position, part, sealed): &PayloadRow) -> String {
         let (ledger, sealed) = (self.blob(&self.ledger), self.blob(sealed));
-        format!("INSERT INTO payloads VALUES ({ledger}, {position}, {part}, {kind}, {sealed});")
+        format!("INSERT INTO payloads VALUES ({ledger}, {}, {sealed});", slot(*position, *part))
     }
 
     fn set_head(&self) -> String {
@@ -216,7 +220,7 @@ impl Rows {
             }
         }
         let few = Density { stride: density.stride * 4, exhaustive: |_| false, ..density };
-        for row @ (position, part, _, sealed) in self.payloads.iter().step_by(density.rows) {
+        for row @ (position, part, sealed) in self.payloads.iter().step_by(density.rows) {
             for (byte, bit) in bits(sealed.len(), (position + part) as usize, few) {
                 let undo = self.set_payload(row, sealed);
                 let apply = self.set_payload(row, &flipped(sealed, byte, bit));
@@ -263,7 +267,7 @@ impl Rows {
 
     fn set_payload(&self, (position, part, ..): &PayloadRow, sealed: &[u8]) -> String {
         let sealed = self.blob(sealed);
-        format!("UPDATE payloads SET sealed = {sealed} WHERE position = {position} AND part = {part};")
+        format!("UPDATE payloads SET sealed = {sealed} WHERE slot = {};", slot(*position, *part))
     }
 
     fn deletions(&self, density: Density, all: &mut Vec<Tamper>) {
@@ -272,7 +276,7 @@ impl Rows {
             self.push(all, "delete an entry", position.to_string(), apply, self.insert_entry(position, entry));
         }
         for row @ (position, part, ..) in self.payloads.iter().step_by(density.rows) {
-            let apply = format!("DELETE FROM payloads WHERE position = {position} AND part = {part};");
+            let apply = format!("DELETE FROM payloads WHERE slot = {};", slot(*position, *part));
             self.push(all, "delete a part", format!("{position}/{part}"), apply, self.insert_payload(row));
         }
         for (number, hash) in self.subtrees.iter().enumerate() {
@@ -303,9 +307,9 @@ impl Rows {
         }
         for (at, one) in self.payloads.iter().enumerate().step_by(density.rows) {
             let other = &self.payloads[(at * 5 + 4) % self.payloads.len()];
-            if one.3 != other.3 {
-                let apply = self.set_payload(one, &other.3) + &self.set_payload(other, &one.3);
-                let undo = self.set_payload(one, &one.3) + &self.set_payload(other, &other.3);
+            if one.2 != other.2 {
+                let apply = self.set_payload(one, &other.2) + &self.set_payload(other, &one.2);
+                let undo = self.set_payload(one, &one.2) + &self.set_payload(other, &other.2);
                 let place = format!("{}/{} and {}/{}", one.0, one.1, other.0, other.1);
                 self.push(all, "swap two parts", place, apply, undo);
             }
@@ -321,10 +325,10 @@ impl Rows {
                 self.push(all, "insert a copy of an entry", format!("{position} at {place}"), apply, undo);
             }
         }
-        for (position, part, kind, sealed) in self.payloads.iter().step_by(density.rows) {
+        for (position, part, sealed) in self.payloads.iter().step_by(density.rows) {
             for (at, number) in [(*position, part + 7), (count, 0), (-1, 0)] {
-                let apply = self.insert_payload(&(at, number, *kind, sealed.clone()));
-                let undo = format!("DELETE FROM payloads WHERE position = {at} AND part = {number};");
+                let apply = self.insert_payload(&(at, number, sealed.clone()));
+                let undo = format!("DELETE FROM payloads WHERE slot = {};", slot(at, number));
                 self.push(all, "insert a copy of a part", format!("{position}/{part} at {at}/{number}"), apply, undo);
             }
         }
@@ -347,37 +351,14 @@ impl Rows {
                 update(to, position),
             );
         }
-        for (position, part, kind, _) in self.payloads.iter().step_by(density.rows) {
-            let update = |column: &str, value: i64, (at, number): (i64, i64)| {
-                format!("UPDATE payloads SET {column} = {value} WHERE position = {at} AND part = {number};")
-            };
-            let here = (*position, *part);
-            let (far, high) = (count + 9, part + 20);
-            let apply = update("position", far, here);
-            self.push(
-                all,
-                "edit a part's position",
-                format!("{position}/{part}"),
-                apply,
-                update("position", *position, (far, *part)),
-            );
-            let apply = update("part", high, here);
-            self.push(
-                all,
-                "edit a part's number",
-                format!("{position}/{part}"),
-                apply,
-                update("part", *part, (*position, high)),
-            );
-            for other in [0, 1, 2, 3, 9].into_iter().filter(|other| other != kind) {
-                let apply = update("kind", other, here);
-                self.push(
-                    all,
-                    "edit a part's kind",
-                    format!("{position}/{part} to {other}"),
-                    apply,
-                    update("kind", *kind, here),
-                );
+        for (position, part, _) in self.payloads.iter().step_by(density.rows) {
+            let update = |from, to| format!("UPDATE payloads SET slot = {to} WHERE slot = {from};");
+            let here = slot(*position, *part);
+            for (class, there) in [
+                ("edit a part's position", slot(count + 9, *part)),
+                ("edit a part's number", slot(*position, part + 20)),
+            ] {
+                self.push(all, class, format!("{position}/{part}"), update(here, there), update(there, here));
             }
         }
         if self.postgres {

@@ -36,3 +36,8 @@ CREATE TABLE ledgers (
     scratch INTEGER NOT NULL,
     created INTEGER NOT NULL
 ) WITHOUT ROWID;
+
+-- Counts the rows of a bulk statement: SQLite has no arrays, and a recursive query queues every number through a table of
+-- its own. Bulk statements are cut into runs of as many rows (src/store/pack.rs).
+CREATE TABLE series (i INTEGER PRIMARY KEY);
+INSERT INTO series WITH RECURSIVE r(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM r WHERE i < 4095) SELECT i FROM r;

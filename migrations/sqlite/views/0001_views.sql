@@ -152,3 +152,8 @@ CREATE TABLE quarantine_items (
     PRIMARY KEY (ledger, generation, position)
 ) WITHOUT ROWID;
 CREATE INDEX quarantine_items_state ON quarantine_items (ledger, generation, state, position);
+
+-- Counts the rows of a bulk statement: SQLite has no arrays, and a recursive query queues every number through a table of
+-- its own. Bulk statements are cut into runs of as many rows (src/store/pack.rs).
+CREATE TABLE series (i INTEGER PRIMARY KEY);
+INSERT INTO series WITH RECURSIVE r(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM r WHERE i < 4095) SELECT i FROM r;

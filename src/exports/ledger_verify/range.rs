@@ -56,7 +56,7 @@ impl NamedKeys {
 }
 
 type Entries = RowBlock<u64>;
-type Parts = RowBlock<(u64, u8, i64)>;
+type Parts = RowBlock<(u64, u8)>;
 /// What stands beside the entries, by position.
 type Columns = HashMap<u64, Beside>;
 type Deks = HashMap<DekSlot, Dek>;
@@ -143,7 +143,7 @@ fn range_found(
     range.found(segment, end)
 }
 
-struct Range<'r, R: Iterator<Item = ((u64, u8, i64), &'r [u8])>> {
+struct Range<'r, R: Iterator<Item = ((u64, u8), &'r [u8])>> {
     rows: std::iter::Peekable<R>,
     deks: Option<&'r Deks>,
     findings: Findings,
@@ -153,7 +153,7 @@ struct Range<'r, R: Iterator<Item = ((u64, u8, i64), &'r [u8])>> {
     parts: u64,
 }
 
-impl<'r, R: Iterator<Item = ((u64, u8, i64), &'r [u8])>> Range<'r, R> {
+impl<'r, R: Iterator<Item = ((u64, u8), &'r [u8])>> Range<'r, R> {
     fn new(rows: R, deks: Option<&'r Deks>) -> Range<'r, R> {
         Range {
             rows: rows.peekable(),
@@ -170,20 +170,12 @@ impl<'r, R: Iterator<Item = ((u64, u8, i64), &'r [u8])>> Range<'r, R> {
     fn entry(&mut self, entry: &EntryRef<'_>, bytes: &[u8]) {
         let position = entry.position;
         for (number, part) in (0_u8..).zip(entry.parts()) {
-            while let Some(((stray, row_part, _), _)) =
-                self.rows.next_if(|((at, row, _), _)| (*at, *row) < (position, number))
-            {
+            while let Some(((stray, row_part), _)) = self.rows.next_if(|(row, _)| *row < (position, number)) {
                 self.findings.at(stray, format_args!("part {row_part}: stored, but no entry names it"));
             }
-            let stored = self.rows.next_if(|((at, row, _), _)| (*at, *row) == (position, number));
+            let stored = self.rows.next_if(|(row, _)| *row == (position, number));
             match (stored, part.key) {
-                (Some(((.., kind), stored)), _) => {
-                    if kind != i64::from(part.kind.code()) {
-                        // Readers choose by it what they open: a personal part must not come along as business.
-                        self.findings.at(position, format_args!("part {number}: stored as another kind of part"));
-                    }
-                    self.stored_part(entry, bytes, number, &part, stored);
-                }
+                (Some((_, stored)), _) => self.stored_part(entry, bytes, number, &part, stored),
                 (None, Some(key)) => self.missing.part(key, part.class, position, number),
                 (None, None) => self.findings.at(position, format_args!("part {number}: the public part is missing")),
             }
@@ -238,7 +230,7 @@ impl<'r, R: Iterator<Item = ((u64, u8, i64), &'r [u8])>> Range<'r, R> {
     }
 
     fn stray_rows(&mut self) {
-        for ((position, part, _), _) in self.rows.by_ref() {
+        for ((position, part), _) in self.rows.by_ref() {
             self.findings.at(position, format_args!("part {part}: stored, but no entry names it"));
         }
     }

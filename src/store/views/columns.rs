@@ -14,7 +14,7 @@ use super::rows::{
     UndoneRow,
 };
 use super::{ItemState, sql};
-use crate::store::pack::{NUMBER, Packed};
+use crate::store::pack::{NUMBER, Packed, ROWS_MAX};
 
 /// A row of a bulk statement.
 pub(super) trait Bulk<const N: usize, const T: usize, const B: usize> {
@@ -83,10 +83,10 @@ pub(super) async fn sqlite_insert<R, const N: usize, const T: usize, const B: us
 where
     R: Bulk<N, T, B>,
 {
-    if rows.is_empty() {
-        return Ok(());
+    for rows in rows.chunks(ROWS_MAX) {
+        sqlite_query(statement, ledger, generation, pack(rows)).execute(&mut *tx).await?;
     }
-    sqlite_query(statement, ledger, generation, pack(rows)).execute(tx).await.map(|_| ())
+    Ok(())
 }
 
 /// Binds one array a column, after ledger and, if the statement has one, generation.

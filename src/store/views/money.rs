@@ -7,6 +7,7 @@ use super::rows::{DimsRow, LineRow, RecordAt};
 use super::sql;
 use crate::domain::time::Timestamp;
 use crate::store::db::{Db, on_db};
+use crate::store::pack::ROWS_MAX;
 use crate::store::rows::array;
 use crate::store::{Store, StoreError};
 
@@ -95,8 +96,12 @@ macro_rules! at_positions {
         let positions: Vec<Position> = $positions.iter().map(|position| Position(*position)).collect();
         let rows: Vec<$row> = match &$store.db {
             Db::Sqlite(pools) => {
-                let query = sqlite_query(sql::sqlite::$statement, $store.key(), $generation, pack(&positions));
-                query.try_map(|row| <$row>::from_row(&row)).fetch_all(&pools.views_write).await?
+                let mut rows = Vec::new();
+                for positions in positions.chunks(ROWS_MAX) {
+                    let query = sqlite_query(sql::sqlite::$statement, $store.key(), $generation, pack(positions));
+                    rows.extend(query.try_map(|row| <$row>::from_row(&row)).fetch_all(&pools.views_write).await?);
+                }
+                rows
             }
             Db::Postgres(pools) => {
                 let query = postgres_query(sql::postgres::$statement, $store.key(), Some($generation), &positions);
@@ -115,14 +120,14 @@ impl Store {
         }
         let rows: Vec<Found> = match &self.db {
             Db::Sqlite(pools) => {
-                let count = i64::try_from(records.len()).unwrap_or(i64::MAX);
-                sqlx::query_as(sql::sqlite::RECORDS_AT)
-                    .bind(self.key())
-                    .bind(count)
-                    .bind(records.as_flattened())
-                    .bind(generation)
-                    .fetch_all(&pools.views_write)
-                    .await?
+                let mut rows = Vec::new();
+                for records in records.chunks(ROWS_MAX) {
+                    let count = i64::try_from(records.len()).unwrap_or(i64::MAX);
+                    let query = sqlx::query_as(sql::sqlite::RECORDS_AT).bind(self.key()).bind(count);
+                    let query = query.bind(records.as_flattened()).bind(generation);
+                    rows.extend(query.fetch_all(&pools.views_write).await?);
+                }
+                rows
             }
             Db::Postgres(pools) => {
                 let records: Vec<&[u8]> = records.iter().map(<[u8; 16]>::as_slice).collect();

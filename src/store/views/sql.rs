@@ -153,15 +153,16 @@ pub(super) const DELETES: &[(&str, &[&str])] = &[
     ("quarantine", &[DELETE_QUARANTINE_ITEMS]),
 ];
 
-/// Bulk statements for SQLite: `$1` ledger, `$2` number of rows, `$3` their heads, `$4` generation, `$5` the body.
+/// Bulk statements for SQLite: `$1` ledger, `$2` number of rows (at most as many as `series` counts), `$3` their heads, `$4`
+/// generation, `$5` the body.
 pub(super) mod sqlite {
-    pub(in crate::store::views) const PARKED_INSERT: &str = "WITH RECURSIVE r(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM r WHERE i + 1 < $2) INSERT INTO parked \
+    pub(in crate::store::views) const PARKED_INSERT: &str = "INSERT INTO parked \
          (ledger, generation, position, projection, reason) SELECT $1, CAST(substr($3, i * 120 + 1, 20) AS INTEGER), \
          CAST(substr($3, i * 120 + 21, 20) AS INTEGER), CAST(substr($5, CAST(substr($3, i * 120 + 41, 20) AS \
          INTEGER), CAST(substr($3, i * 120 + 61, 20) AS INTEGER)) AS TEXT), CAST(substr($5, CAST(substr($3, i * 120 \
-         + 81, 20) AS INTEGER), CAST(substr($3, i * 120 + 101, 20) AS INTEGER)) AS TEXT) FROM r WHERE true ON \
+         + 81, 20) AS INTEGER), CAST(substr($3, i * 120 + 101, 20) AS INTEGER)) AS TEXT) FROM series r WHERE i < $2 ON \
          CONFLICT (ledger, generation, projection, position) DO NOTHING";
-    pub(in crate::store::views) const CONSENT_INSERT: &str = "WITH RECURSIVE r(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM r WHERE i + 1 < $2) INSERT INTO consent_acts \
+    pub(in crate::store::views) const CONSENT_INSERT: &str = "INSERT INTO consent_acts \
          (ledger, generation, position, line, act, channels, purposes, technologies, flags, effective, occurred, \
          recorded, valid_from, valid_until, target, seller, kind, method, subject, record) SELECT $1, $4, \
          CAST(substr($3, i * 460 + 1, 20) AS INTEGER), CAST(substr($3, i * 460 + 21, 20) AS INTEGER), \
@@ -176,8 +177,8 @@ pub(super) mod sqlite {
          CAST(substr($3, i * 460 + 341, 20) AS INTEGER), CAST(substr($3, i * 460 + 361, 20) AS INTEGER)) AS TEXT), \
          substr($5, CAST(substr($3, i * 460 + 381, 20) AS INTEGER), CAST(substr($3, i * 460 + 401, 20) AS INTEGER)), \
          substr($5, CAST(substr($3, i * 460 + 421, 20) AS INTEGER), CAST(substr($3, i * 460 + 441, 20) AS INTEGER)) \
-         FROM r";
-    pub(in crate::store::views) const DIMS_INSERT: &str = "WITH RECURSIVE r(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM r WHERE i + 1 < $2) INSERT INTO money_dims \
+         FROM series r WHERE i < $2";
+    pub(in crate::store::views) const DIMS_INSERT: &str = "INSERT INTO money_dims \
          (ledger, generation, id, campaign, channel, source, seller, vendor) SELECT $1, $4, CAST(substr($3, i * 220 \
          + 1, 20) AS INTEGER), CAST(substr($5, CAST(substr($3, i * 220 + 21, 20) AS INTEGER), CAST(substr($3, i * \
          220 + 41, 20) AS INTEGER)) AS TEXT), CAST(substr($5, CAST(substr($3, i * 220 + 61, 20) AS INTEGER), \
@@ -185,8 +186,8 @@ pub(super) mod sqlite {
          AS INTEGER), CAST(substr($3, i * 220 + 121, 20) AS INTEGER)) AS TEXT), CAST(substr($5, CAST(substr($3, i * \
          220 + 141, 20) AS INTEGER), CAST(substr($3, i * 220 + 161, 20) AS INTEGER)) AS TEXT), CAST(substr($5, \
          CAST(substr($3, i * 220 + 181, 20) AS INTEGER), CAST(substr($3, i * 220 + 201, 20) AS INTEGER)) AS TEXT) \
-         FROM r WHERE true ON CONFLICT (ledger, generation, id) DO NOTHING";
-    pub(in crate::store::views) const LINES_INSERT: &str = "WITH RECURSIVE r(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM r WHERE i + 1 < $2) INSERT INTO money_lines \
+         FROM series r WHERE i < $2 ON CONFLICT (ledger, generation, id) DO NOTHING";
+    pub(in crate::store::views) const LINES_INSERT: &str = "INSERT INTO money_lines \
          (ledger, generation, position, line, origin, account, kind, amount, dims, day, occurred, recorded, \
          currency, record) SELECT $1, $4, CAST(substr($3, i * 280 + 1, 20) AS INTEGER), CAST(substr($3, i * 280 + \
          21, 20) AS INTEGER), CAST(substr($3, i * 280 + 41, 20) AS INTEGER), CAST(substr($3, i * 280 + 61, 20) AS \
@@ -195,35 +196,35 @@ pub(super) mod sqlite {
          CAST(substr($3, i * 280 + 161, 20) AS INTEGER), CAST(substr($3, i * 280 + 181, 20) AS INTEGER), \
          CAST(substr($5, CAST(substr($3, i * 280 + 201, 20) AS INTEGER), CAST(substr($3, i * 280 + 221, 20) AS \
          INTEGER)) AS TEXT), substr($5, CAST(substr($3, i * 280 + 241, 20) AS INTEGER), CAST(substr($3, i * 280 + \
-         261, 20) AS INTEGER)) FROM r";
-    pub(in crate::store::views) const RECORDS_INSERT: &str = "WITH RECURSIVE r(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM r WHERE i + 1 < $2) INSERT INTO money_records \
+         261, 20) AS INTEGER)) FROM series r WHERE i < $2";
+    pub(in crate::store::views) const RECORDS_INSERT: &str = "INSERT INTO money_records \
          (ledger, generation, position, dims, estimate, record) SELECT $1, $4, CAST(substr($3, i * 100 + 1, 20) AS \
          INTEGER), CAST(substr($3, i * 100 + 21, 20) AS INTEGER), CAST(substr($3, i * 100 + 41, 20) AS INTEGER), \
          substr($5, CAST(substr($3, i * 100 + 61, 20) AS INTEGER), CAST(substr($3, i * 100 + 81, 20) AS INTEGER)) \
-         FROM r";
-    pub(in crate::store::views) const UNDONE_INSERT: &str = "WITH RECURSIVE r(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM r WHERE i + 1 < $2) INSERT INTO money_undone \
+         FROM series r WHERE i < $2";
+    pub(in crate::store::views) const UNDONE_INSERT: &str = "INSERT INTO money_undone \
          (ledger, generation, position, root, live) SELECT $1, $4, CAST(substr($3, i * 60 + 1, 20) AS INTEGER), \
-         CAST(substr($3, i * 60 + 21, 20) AS INTEGER), CAST(substr($3, i * 60 + 41, 20) AS INTEGER) FROM r";
-    pub(in crate::store::views) const DAILY_INSERT: &str = "WITH RECURSIVE r(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM r WHERE i + 1 < $2) INSERT INTO money_daily \
+         CAST(substr($3, i * 60 + 21, 20) AS INTEGER), CAST(substr($3, i * 60 + 41, 20) AS INTEGER) FROM series r WHERE i < $2";
+    pub(in crate::store::views) const DAILY_INSERT: &str = "INSERT INTO money_daily \
          (ledger, generation, day, dims, measure, value, currency) SELECT $1, $4, CAST(substr($3, i * 120 + 1, 20) \
          AS INTEGER), CAST(substr($3, i * 120 + 21, 20) AS INTEGER), CAST(substr($3, i * 120 + 41, 20) AS INTEGER), \
          CAST(substr($3, i * 120 + 61, 20) AS INTEGER), CAST(substr($5, CAST(substr($3, i * 120 + 81, 20) AS \
-         INTEGER), CAST(substr($3, i * 120 + 101, 20) AS INTEGER)) AS TEXT) FROM r WHERE true ON CONFLICT (ledger, \
+         INTEGER), CAST(substr($3, i * 120 + 101, 20) AS INTEGER)) AS TEXT) FROM series r WHERE i < $2 ON CONFLICT (ledger, \
          generation, day, dims, measure, currency) DO UPDATE SET value = money_daily.value + excluded.value";
-    pub(in crate::store::views) const HEALTH_DAILY_INSERT: &str = "WITH RECURSIVE r(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM r WHERE i + 1 < $2) INSERT INTO health_daily \
+    pub(in crate::store::views) const HEALTH_DAILY_INSERT: &str = "INSERT INTO health_daily \
          (ledger, generation, day, events, absent, event_type) SELECT $1, $4, CAST(substr($3, i * 100 + 1, 20) AS \
          INTEGER), CAST(substr($3, i * 100 + 21, 20) AS INTEGER), CAST(substr($3, i * 100 + 41, 20) AS INTEGER), \
          CAST(substr($5, CAST(substr($3, i * 100 + 61, 20) AS INTEGER), CAST(substr($3, i * 100 + 81, 20) AS \
-         INTEGER)) AS TEXT) FROM r WHERE true ON CONFLICT (ledger, generation, day, event_type) DO UPDATE SET events \
+         INTEGER)) AS TEXT) FROM series r WHERE i < $2 ON CONFLICT (ledger, generation, day, event_type) DO UPDATE SET events \
          = health_daily.events + excluded.events, absent = health_daily.absent + excluded.absent";
-    pub(in crate::store::views) const HEALTH_LAST_INSERT: &str = "WITH RECURSIVE r(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM r WHERE i + 1 < $2) INSERT INTO health_last \
+    pub(in crate::store::views) const HEALTH_LAST_INSERT: &str = "INSERT INTO health_last \
          (ledger, generation, scope, position, recorded, events, name) SELECT $1, $4, CAST(substr($3, i * 120 + 1, \
          20) AS INTEGER), CAST(substr($3, i * 120 + 21, 20) AS INTEGER), CAST(substr($3, i * 120 + 41, 20) AS \
          INTEGER), CAST(substr($3, i * 120 + 61, 20) AS INTEGER), CAST(substr($5, CAST(substr($3, i * 120 + 81, 20) \
-         AS INTEGER), CAST(substr($3, i * 120 + 101, 20) AS INTEGER)) AS TEXT) FROM r WHERE true ON CONFLICT \
+         AS INTEGER), CAST(substr($3, i * 120 + 101, 20) AS INTEGER)) AS TEXT) FROM series r WHERE i < $2 ON CONFLICT \
          (ledger, generation, scope, name) DO UPDATE SET position = excluded.position, recorded = excluded.recorded, \
          events = health_last.events + excluded.events";
-    pub(in crate::store::views) const ITEMS_INSERT: &str = "WITH RECURSIVE r(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM r WHERE i + 1 < $2) INSERT INTO \
+    pub(in crate::store::views) const ITEMS_INSERT: &str = "INSERT INTO \
          quarantine_items (ledger, generation, position, bytes, problems, recorded, state, closed_position, \
          closed_recorded, result, reason, via, code, outcome, event, pair) SELECT $1, $4, CAST(substr($3, i * 400 + \
          1, 20) AS INTEGER), CAST(substr($3, i * 400 + 21, 20) AS INTEGER), CAST(substr($3, i * 400 + 41, 20) AS \
@@ -236,28 +237,28 @@ pub(super) mod sqlite {
          CAST(substr($5, CAST(substr($3, i * 400 + 281, 20) AS INTEGER), CAST(substr($3, i * 400 + 301, 20) AS \
          INTEGER)) AS TEXT), substr($5, CAST(substr($3, i * 400 + 321, 20) AS INTEGER), CAST(substr($3, i * 400 + \
          341, 20) AS INTEGER)), substr($5, CAST(substr($3, i * 400 + 361, 20) AS INTEGER), CAST(substr($3, i * 400 + \
-         381, 20) AS INTEGER)) FROM r";
-    pub(in crate::store::views) const ITEMS_UPDATE: &str = "WITH RECURSIVE r(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM r WHERE i + 1 < $2) UPDATE quarantine_items \
+         381, 20) AS INTEGER)) FROM series r WHERE i < $2";
+    pub(in crate::store::views) const ITEMS_UPDATE: &str = "UPDATE quarantine_items \
          SET state = u.state, closed_position = u.position, closed_recorded = u.recorded, result = u.result, outcome \
          = u.outcome FROM (SELECT CAST(substr($3, i * 140 + 1, 20) AS INTEGER) AS item, CAST(substr($3, i * 140 + \
          21, 20) AS INTEGER) AS state, CAST(substr($3, i * 140 + 41, 20) AS INTEGER) AS position, CAST(substr($3, i \
          * 140 + 61, 20) AS INTEGER) AS recorded, CAST(substr($3, i * 140 + 81, 20) AS INTEGER) AS result, \
          CAST(substr($5, CAST(substr($3, i * 140 + 101, 20) AS INTEGER), CAST(substr($3, i * 140 + 121, 20) AS \
-         INTEGER)) AS TEXT) AS outcome FROM r) AS u WHERE quarantine_items.ledger = $1 AND quarantine_items.position \
+         INTEGER)) AS TEXT) AS outcome FROM series r WHERE i < $2) AS u WHERE quarantine_items.ledger = $1 AND quarantine_items.position \
          = u.item AND quarantine_items.generation = $4";
-    pub(in crate::store::views) const RECORDS_AT: &str = "WITH RECURSIVE r(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM r WHERE i + 1 < $2) SELECT m.record, \
-         m.position, m.estimate, d.id, d.campaign, d.channel, d.source, d.seller, d.vendor FROM r CROSS JOIN \
+    pub(in crate::store::views) const RECORDS_AT: &str = "SELECT m.record, \
+         m.position, m.estimate, d.id, d.campaign, d.channel, d.source, d.seller, d.vendor FROM series r CROSS JOIN \
          money_records m JOIN money_dims d ON d.ledger = m.ledger AND d.generation = m.generation AND d.id = m.dims \
-         WHERE m.ledger = $1 AND m.generation = $4 AND m.record = substr($3, r.i * 16 + 1, 16)";
-    pub(in crate::store::views) const UNDONE_AT: &str = "WITH RECURSIVE r(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM r WHERE i + 1 < $2) SELECT m.position, m.root, \
-         m.live FROM r CROSS JOIN money_undone m WHERE m.ledger = $1 AND m.generation = $4 AND m.position = \
+         WHERE r.i < $2 AND m.ledger = $1 AND m.generation = $4 AND m.record = substr($3, r.i * 16 + 1, 16)";
+    pub(in crate::store::views) const UNDONE_AT: &str = "SELECT m.position, m.root, \
+         m.live FROM series r CROSS JOIN money_undone m WHERE r.i < $2 AND m.ledger = $1 AND m.generation = $4 AND m.position = \
          CAST(substr($3, r.i * 20 + 1, 20) AS INTEGER)";
-    pub(in crate::store::views) const UNDONE_OF: &str = "WITH RECURSIVE r(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM r WHERE i + 1 < $2) SELECT m.position, m.root, \
-         m.live FROM r CROSS JOIN money_undone m WHERE m.ledger = $1 AND m.generation = $4 AND m.root = \
+    pub(in crate::store::views) const UNDONE_OF: &str = "SELECT m.position, m.root, \
+         m.live FROM series r CROSS JOIN money_undone m WHERE r.i < $2 AND m.ledger = $1 AND m.generation = $4 AND m.root = \
          CAST(substr($3, r.i * 20 + 1, 20) AS INTEGER)";
-    pub(in crate::store::views) const LINES_AT: &str = "WITH RECURSIVE r(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM r WHERE i + 1 < $2) SELECT m.position, m.line, \
-         m.account, m.kind, m.amount, m.dims, m.day, m.occurred, m.currency, m.record FROM r CROSS JOIN money_lines \
-         m WHERE m.ledger = $1 AND m.generation = $4 AND m.position = CAST(substr($3, r.i * 20 + 1, 20) AS INTEGER) \
+    pub(in crate::store::views) const LINES_AT: &str = "SELECT m.position, m.line, \
+         m.account, m.kind, m.amount, m.dims, m.day, m.occurred, m.currency, m.record FROM series r CROSS JOIN money_lines \
+         m WHERE r.i < $2 AND m.ledger = $1 AND m.generation = $4 AND m.position = CAST(substr($3, r.i * 20 + 1, 20) AS INTEGER) \
          AND m.origin = m.position";
 
     #[cfg(test)]
