@@ -80,6 +80,7 @@ pub const OF_EVENTS: &[&str] = &[
     "already_quarantined",
     "amount_invalid",
     "attribute_empty",
+    "attribute_repeated",
     "attribute_too_long",
     "batch_refused",
     "country_unknown",

@@ -184,30 +184,39 @@ impl Lane {
             self.take(first, &mut jobs);
             let alone = |job: &Job| job.options.now.is_some() || job.options.strict || job.options.dry_run;
             let mut events: usize = jobs.iter().map(|(job, _)| job.events.len()).sum();
-            let mut single = jobs.iter().any(|(job, accepted)| alone(job) || expects(accepted));
+            let single = jobs.iter().any(|(job, accepted)| alone(job) || expects(accepted));
             while !single && events < events_max {
                 let Ok(message) = queue.try_recv() else { break };
                 if matches!(&message, LaneMessage::Fresh(job, accepted) if alone(job) || expects(accepted)) {
                     carried = Some(message);
                     break;
                 }
-                single = false;
                 self.take(message, &mut jobs);
                 events = jobs.iter().map(|(job, _)| job.events.len()).sum();
             }
-            if jobs.iter().any(|(_, accepted)| expects(accepted)) || jobs.iter().any(|(job, _)| alone(job)) {
+            if !jobs.iter().any(|(job, accepted)| alone(job) || expects(accepted)) {
+                self.batch_or_fail(jobs).await;
+                continue;
+            }
+            // What comes round again together was not always posted together: such requests are judged one by one.
+            for job in jobs {
                 // What `expect` asks about must be in the log before it can be answered.
                 self.ledger.drained().await;
-            }
-            let now = jobs.first().and_then(|(job, _)| job.options.now);
-            let kept: Vec<Job> = jobs.iter().map(|(job, _)| job.clone()).collect();
-            if let Err(error) = self.batch(jobs, now).await {
-                tracing::error!(error = %error, "lane.batch failed");
-                self.ledger.generation_next();
                 self.find_ground().await;
-                for job in kept {
-                    job.reply.fail(SubmitError::ReadOnly("the batch could not be prepared".to_owned()));
-                }
+                self.batch_or_fail(vec![job]).await;
+            }
+        }
+    }
+
+    async fn batch_or_fail(&mut self, jobs: Vec<(Job, Vec<Accepted>)>) {
+        let now = jobs.first().and_then(|(job, _)| job.options.now);
+        let kept: Vec<Job> = jobs.iter().map(|(job, _)| job.clone()).collect();
+        if let Err(error) = self.batch(jobs, now).await {
+            tracing::error!(error = %error, "lane.batch failed");
+            self.ledger.generation_next();
+            self.find_ground().await;
+            for job in kept {
+                job.reply.fail(SubmitError::ReadOnly("the batch could not be prepared".to_owned()));
             }
         }
     }
@@ -864,6 +873,7 @@ fn reason_of(code: &str) -> &'static str {
         | "not_utf8"
         | "required_attribute_missing"
         | "attribute_empty"
+        | "attribute_repeated"
         | "attribute_too_long"
         | "invalid_attribute_name"
         | "invalid_attribute_type"

@@ -72,7 +72,7 @@ fn commands_that_the_demo_prints_work_as_printed() {
     }
     let (_, roi, _) = shell(commands[0], folder.path());
     let roi: serde_json::Value = serde_json::from_str(&roi).unwrap();
-    let rows = roi["items"].as_array().unwrap();
+    let rows = roi["rows"].as_array().unwrap();
     assert!(rows.len() > 2, "{roi:#}");
     let (_, verified, _) = shell(commands[1], folder.path());
     assert!(verified.contains("VERIFIED"), "{verified}");

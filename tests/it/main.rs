@@ -25,6 +25,7 @@ mod log_folder;
 mod markers;
 mod pipeline;
 mod projections;
+mod rotation;
 mod same_root;
 mod scan;
 mod schemas;
