@@ -340,7 +340,7 @@ fn twins(scanner: &Scanner, markers: &Markers, folder: &Path) {
     ] {
         let path = folder.join("data").join("left-behind");
         std::fs::write(&path, bytes).unwrap();
-        assert_eq!(scanner.found_under(folder).0.len(), 1, "{form}");
+        assert!(!scanner.found_under(folder).0.is_empty(), "{form}");
         std::fs::remove_file(path).unwrap();
     }
 }

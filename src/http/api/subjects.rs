@@ -231,12 +231,12 @@ pub async fn subject_timeline(
 ) -> Result<Response<Body>, Problem> {
     let params = params.only(&["as_of", "known_at", "limit", "cursor"])?;
     let ledger = &caller.service.ledger;
-    let (subject, head) = known(ledger, &subject)?;
+    let (subject, _) = known(ledger, &subject)?;
     let asked = Page::read(&params, ledger.id)?;
     let (as_of, known_at) = (params.time("as_of")?, params.time("known_at")?);
     let cursor = params.text("cursor").map(|_| asked.first);
     let union = ledger.union_of(&subject, known_at.unwrap_or(Timestamp::MAX)).await?;
-    let mut walk = Walk::start(ledger, &union, cursor.unwrap_or(head.position)).await?;
+    let mut walk = Walk::start(ledger, &union, cursor.unwrap_or(u64::MAX)).await?;
     if cursor.is_some_and(|cursor| walk.next() != Some(cursor)) {
         return Err(Problem::new(codes::CURSOR_INVALID, "The cursor is not one of this subject."));
     }
