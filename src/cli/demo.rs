@@ -124,7 +124,7 @@ fn print(made: &Initialised, folder: &str, archive: &str, size: u64, address: st
     println!();
     println!("Next, in another terminal:");
     println!();
-    println!("  curl -s -H 'Authorization: Bearer {key}' 'http://{address}/v1/views/roi?group=campaign'");
+    println!("  curl -s -H 'Authorization: Bearer {key}' 'http://{address}/v1/views/roi?by=campaign'");
     println!();
     println!("  {} verify --data {folder}", crate::config::program());
     println!();

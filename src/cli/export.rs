@@ -77,7 +77,7 @@ impl Export {
         let subject = ledger.subject_find(&self.subject, self.source.as_deref()).map_err(failed)?;
         let request = ExportRequest {
             profile: self.profile,
-            subjects: vec![subject],
+            subjects: ledger.union_of(&subject, crate::domain::time::Timestamp::MAX).await.map_err(failed)?,
             disclosure: Disclosure::WholeParts,
             actor: SERVICE,
             now: None,

@@ -55,6 +55,7 @@ pub(super) async fn service(
     checkpoints: crate::jobs::checkpoint::Checkpoints,
 ) -> Result<Arc<Service>, Failure> {
     let projections = Projections::start(Arc::clone(&ledger));
+    crate::jobs::items::start(&ledger, &projections);
     Service::open(ledger, projections, Arc::new(checkpoints)).await.map_err(failed)
 }
 

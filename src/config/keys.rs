@@ -101,6 +101,45 @@ pub fn create(config: &Config, folder: &Path, key: Secret<32>) -> Result<(), Key
     }
 }
 
+/// Adds a key as the next epoch of the configured source, durably, so that it wraps from the next start on.
+///
+/// # Errors
+/// [`KeySourceError::Missing`] where the operator brings the keys: then he adds the epoch himself.
+pub fn rotate(config: &Config, folder: &Path, key: Secret<32>) -> Result<u32, KeySourceError> {
+    let mut keyring = Keyring::open(&source(config, folder)?)?;
+    match config.text("keys.provider") {
+        "environment" => Err(KeySourceError::Missing(
+            "keys.provider is environment: add a line with the next epoch to TALLYSTICK_KEYS_VALUE, then call this again",
+        )),
+        "command" => {
+            let path = sealed_file(folder);
+            let epoch = keyring.current_epoch().saturating_add(1);
+            let sealed = command(config)?.wrap(epoch, &key)?;
+            let text = std::fs::read_to_string(&path);
+            let mut text = text.map_err(|source| KeySourceError::File { path: path.clone(), source })?;
+            text.push_str(&format!("{}:{}\n", sealed.epoch, data_encoding::BASE64.encode(&sealed.bytes)));
+            replace_private(&path, text.as_bytes())?;
+            Ok(epoch)
+        }
+        _ => {
+            let epoch = keyring.epoch_add(key)?;
+            replace_private(&kek_file(config, folder), keyring.to_text().as_bytes())?;
+            Ok(epoch)
+        }
+    }
+}
+
+/// Replaces a private file so that a crash leaves the old one or the new one.
+fn replace_private(path: &Path, bytes: &[u8]) -> Result<(), KeySourceError> {
+    let fail = |source| KeySourceError::File { path: path.to_path_buf(), source };
+    let temporary = path.with_extension("new");
+    let _left_by_a_crash = std::fs::remove_file(&temporary);
+    write_private(&temporary, bytes)?;
+    std::fs::rename(&temporary, path).map_err(fail)?;
+    let folder = path.parent().map(std::fs::File::open).transpose().map_err(fail)?;
+    folder.map_or(Ok(()), |folder| folder.sync_all()).map_err(fail)
+}
+
 /// Writes a file that only its owner can read; refuses to replace one.
 ///
 /// # Errors

@@ -173,7 +173,7 @@ impl Keyring {
     }
 
     /// All epochs, ascending.
-    pub fn epochs(&self) -> impl ExactSizeIterator<Item = u32> {
+    pub fn epochs(&self) -> impl DoubleEndedIterator<Item = u32> + ExactSizeIterator {
         self.epochs.iter().map(|(epoch, _)| *epoch)
     }
 

@@ -90,7 +90,7 @@ async fn needed(
 ) -> Result<Vec<u64>, ExportError> {
     let known = covers(opened)?;
     let unexcused = closed.iter().any(|(key, (at, class))| excuse(&known, key, *class, *at).is_none());
-    let own = data_encoding::BASE64.encode(&ledger.secrets.log.public());
+    let own = data_encoding::BASE64.encode(&ledger.log_signer().public());
     let first = opened.get(&0).and_then(|found| found.plaintext(PartKind::Public)).unwrap_or_default();
     let rotated = !String::from_utf8_lossy(first).contains(&own);
     let mut positions = Vec::new();

@@ -225,8 +225,9 @@ pub async fn finish(ledger: &Ledger, begun: &Begun, checkpoint: &str) -> Result<
         entries: gathered.entries,
         schemas: gathered.schemas,
     };
-    let bundle = build(&source, &ledger.secrets.log)?;
-    let key = VerifierKey::new(&ledger.origin, KeyKind::Ed25519, ledger.secrets.log.public())?;
+    let signer = ledger.log_signer();
+    let bundle = build(&source, &signer)?;
+    let key = VerifierKey::new(&ledger.origin, KeyKind::Ed25519, signer.public())?;
     let report = verify_bundle(&bundle, Some(&key));
     match report.problems.first() {
         None => Ok(bundle),

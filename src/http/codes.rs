@@ -52,6 +52,7 @@ codes! {
     LAST_ADMIN CONFLICT "last_admin" "This is the only admin key";
     LEDGER_UNKNOWN NOT_FOUND "ledger_unknown" "There is no such ledger here";
     METHOD_NOT_ALLOWED METHOD_NOT_ALLOWED "method_not_allowed" "The route does not take this method";
+    MERGE_REFUSED CONFLICT "merge_refused" "The subjects cannot be joined or parted";
     NOT_AN_EVENT BAD_REQUEST "not_an_event" "The body is neither an event nor a list of events";
     NOT_FOUND NOT_FOUND "not_found" "There is nothing here";
     NOT_JSON BAD_REQUEST "not_json" "The body is not JSON";
@@ -79,6 +80,7 @@ pub const OF_EVENTS: &[&str] = &[
     "already_quarantined",
     "amount_invalid",
     "attribute_empty",
+    "attribute_repeated",
     "attribute_too_long",
     "batch_refused",
     "country_unknown",

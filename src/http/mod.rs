@@ -34,8 +34,8 @@ use utoipa_swagger_ui::SwaggerUi;
 pub use serve::{Socket, serve};
 
 use api::{
-    events_post, events_read, exports, health, keys as keys_api, ledgers, log, proofs, quarantine, schemas, stream,
-    subjects, views,
+    events_post, events_read, exports, health, keys as keys_api, ledgers, log, merge, proofs, quarantine, schemas,
+    stream, subjects, views,
 };
 use error::Problem;
 use front::{Front, front};
@@ -72,6 +72,8 @@ fn described() -> (Router<Arc<AppState>>, utoipa::openapi::OpenApi) {
         .routes(routes!(subjects::subject_search))
         .routes(routes!(subjects::subject_read))
         .routes(routes!(subjects::subject_timeline))
+        .routes(routes!(merge::subject_merge))
+        .routes(routes!(merge::subject_unmerge))
         .routes(routes!(views::subject_consent))
         .routes(routes!(views::view_roi))
         .routes(routes!(views::view_health))
@@ -85,6 +87,7 @@ fn described() -> (Router<Arc<AppState>>, utoipa::openapi::OpenApi) {
         .routes(routes!(exports::export_bundle))
         .routes(routes!(keys_api::keys_list, keys_api::key_create))
         .routes(routes!(keys_api::key_revoke))
+        .routes(routes!(keys_api::log_key_rotate))
         .routes(routes!(ledgers::ledger_create))
         .routes(routes!(ledgers::ledger_read))
         .routes(routes!(ledgers::clock_confirm))

@@ -15,6 +15,7 @@ use tokio::task::JoinHandle;
 use super::accept::{Accepted, Expect, Rejected, Validated, fingerprint};
 use super::data_keys::Wanted;
 use super::forms::Received;
+use super::items::ItemChange;
 use super::ledger::Ledger;
 use super::receipt::{Outcome, Receipt, Reply, ReplySlot, SubmitError};
 use super::resolve::{Resolution, SubjectMint, resolve};
@@ -141,6 +142,8 @@ pub(super) struct Lane {
     ledger: Arc<Ledger>,
     mint: SubjectMint,
     sealed: mpsc::Sender<SealingBatch>,
+    /// The ground that this lane stands on.
+    generation: u64,
 }
 
 /// A batch under construction.
@@ -169,7 +172,8 @@ enum Verdict {
 
 impl Lane {
     pub fn new(ledger: Arc<Ledger>, sealed: mpsc::Sender<SealingBatch>) -> Lane {
-        Lane { ledger, mint: SubjectMint::default(), sealed }
+        let generation = ledger.generation();
+        Lane { ledger, mint: SubjectMint::default(), sealed, generation }
     }
 
     /// Runs until the queue is closed and empty: what was accepted is answered.
@@ -192,34 +196,59 @@ impl Lane {
                 // Single events wait for the commit under way and then go together: each commit costs the same for one.
                 self.ledger.drained().await;
             }
+            self.find_ground().await;
             let mut jobs: Vec<(Job, Vec<Accepted>)> = Vec::new();
             self.take(first, &mut jobs);
             let alone = |job: &Job| job.options.now.is_some() || job.options.strict || job.options.dry_run;
             let mut events: usize = jobs.iter().map(|(job, _)| job.events.len()).sum();
-            let mut single = jobs.iter().any(|(job, accepted)| alone(job) || expects(accepted));
+            let single = jobs.iter().any(|(job, accepted)| alone(job) || expects(accepted));
             while !single && events < events_max {
                 let Ok(message) = queue.try_recv() else { break };
                 if matches!(&message, LaneMessage::Fresh(job, accepted) if alone(job) || expects(accepted)) {
                     carried = Some(message);
                     break;
                 }
-                single = false;
                 self.take(message, &mut jobs);
                 events = jobs.iter().map(|(job, _)| job.events.len()).sum();
             }
-            if jobs.iter().any(|(_, accepted)| expects(accepted)) || jobs.iter().any(|(job, _)| alone(job)) {
+            if !jobs.iter().any(|(job, accepted)| alone(job) || expects(accepted)) {
+                self.batch_or_fail(jobs).await;
+                continue;
+            }
+            // What comes round again together was not always posted together: such requests are judged one by one.
+            for job in jobs {
                 // What `expect` asks about must be in the log before it can be answered.
                 self.ledger.drained().await;
+                self.find_ground().await;
+                self.batch_or_fail(vec![job]).await;
             }
-            let now = jobs.first().and_then(|(job, _)| job.options.now);
-            let kept: Vec<Job> = jobs.iter().map(|(job, _)| job.clone()).collect();
-            if let Err(error) = self.batch(jobs, now).await {
-                tracing::error!(error = %error, "lane.batch failed");
-                self.ledger.abandon_in_flight();
-                for job in kept {
-                    job.reply.fail(SubmitError::ReadOnly("the batch could not be prepared".to_owned()));
-                }
+        }
+    }
+
+    async fn batch_or_fail(&mut self, jobs: Vec<(Job, Vec<Accepted>)>) {
+        let now = jobs.first().and_then(|(job, _)| job.options.now);
+        let kept: Vec<Job> = jobs.iter().map(|(job, _)| job.clone()).collect();
+        if let Err(error) = self.batch(jobs, now).await {
+            tracing::error!(error = %error, "lane.batch failed");
+            self.ledger.generation_next();
+            self.find_ground().await;
+            for job in kept {
+                job.reply.fail(SubmitError::ReadOnly("the batch could not be prepared".to_owned()));
             }
+        }
+    }
+
+    /// When the ground moved (another writer was first, a commit failed), everything between lane and log is stale. Waits
+    /// until the appender has sent all of it back and forgets it, before anything is judged on the new ground.
+    async fn find_ground(&mut self) {
+        loop {
+            let seen = self.ledger.generation();
+            if seen == self.generation {
+                return;
+            }
+            self.ledger.drained().await;
+            self.ledger.forget_in_flight();
+            self.generation = seen;
         }
     }
 
@@ -243,7 +272,7 @@ impl Lane {
                 return Ok(());
             }
         };
-        let generation = self.ledger.generation();
+        let generation = self.generation;
         let mut batch = Batch {
             admitted: Vec::new(),
             wanted: Wanted::default(),
@@ -425,14 +454,18 @@ impl Lane {
         Ok(Verdict::Duplicate(Outcome::Duplicate { receipt, compared }))
     }
 
-    /// An annulment is about the person whose entry it annuls, unless its poster names one.
+    /// An annulment is about the person whose entry it annuls, whomever its poster names: another one's history would not
+    /// tell.
     async fn subject_of_entry(&self, event: &mut Validated) -> Result<(), LaneError> {
-        let Some(field) = event.schema.subject_of.as_ref().filter(|_| event.subject.is_none()) else { return Ok(()) };
+        let Some(field) = event.schema.subject_of.as_ref() else { return Ok(()) };
         let position = event.business.get("data").and_then(|data| data.get(field)).and_then(Value::as_u64);
         let Some(position) = position else { return Ok(()) };
         if let Some(entry) = self.ledger.store().entry_at(position).await? {
             let entry = EntryRef::decode(&entry).map_err(|_| LaneError::Corrupt(position))?;
-            event.subject = entry.subject.map(|link| link.subject.to_string());
+            if let Some(link) = entry.subject {
+                event.subject = Some(link.subject.to_string());
+                event.identifiers.clear();
+            }
         }
         Ok(())
     }
@@ -485,18 +518,22 @@ impl Lane {
                 self.push(batch, bound, None);
             }
         }
-        let closing = job.options.closing.or_else(|| self.ledger.item_closed_by(&event.dedupe));
+        // The item that is being fixed or replayed, and every other one that waited for this pair.
+        let mut closings: Vec<Closing> = job.options.closing.into_iter().collect();
+        let waiting = self.ledger.items_waiting(&event.dedupe);
+        closings.extend(
+            waiting.into_iter().filter(|item| job.options.closing.is_none_or(|own| own.position != item.position)),
+        );
         let raw = event.raw.clone();
         let admitted = self.event(batch, job, slot, event, resolution.as_ref())?;
         self.push(batch, admitted, Some(raw));
-        if let Some(closing) = closing {
-            let entry = self.closing(batch, job, closing)?;
+        for (back, closing) in (1..).zip(&closings) {
+            let entry = self.closing(batch, job, closing, back)?;
             self.push(batch, entry, None);
         }
         if let Some(subject) = subject {
             // Only read when the pipeline is empty and this request is alone, so the guess is exact.
-            let closing_entries = u64::from(closing.is_some());
-            batch.touched.insert(subject, Some(size + batch.admitted.len() as u64 - 1 - closing_entries));
+            batch.touched.insert(subject, Some(size + (batch.admitted.len() - 1 - closings.len()) as u64));
         }
         Ok(Ok(()))
     }
@@ -567,6 +604,11 @@ impl Lane {
     ) -> Result<Draft, LaneError> {
         let subject = resolution.map(|found| found.subject);
         let mut business = event.business;
+        let ends = matches!(event.schema.event_type.as_str(), "quarantine.discarded" | "quarantine.translated");
+        let item = business.get("data").and_then(|data| data.get("item")).and_then(Value::as_u64).filter(|_| ends);
+        let item = item.map(ItemChange::Closed);
+        let merged = subject.filter(|_| event.schema.event_type == super::merge::MERGED);
+        let binds = merged.iter().map(|subject| self.ledger.merge_mark(subject)).collect();
         if resolution.is_some_and(|found| found.conflict) {
             let derived = business.entry("derived").or_insert_with(|| Value::Object(Map::new()));
             if let Value::Object(derived) = derived {
@@ -597,8 +639,9 @@ impl Lane {
             corrects: event.corrects,
             dedupe,
             parts: Vec::new(),
-            binds: Vec::new(),
+            binds,
             bare_refs: Vec::new(),
+            item,
             reply: Some(Answer::Recorded(slot.clone())),
         }))
     }
@@ -636,12 +679,13 @@ impl Lane {
                 .iter()
                 .filter_map(|bound| self.ledger.bare_reference(&bound.identifier))
                 .collect(),
+            item: None,
             reply: None,
         }))
     }
 
-    /// The entry that says that an item left quarantine with the event directly before.
-    fn closing(&self, batch: &Batch, job: &Job, closing: Closing) -> Result<Draft, LaneError> {
+    /// The entry that says that an item left quarantine with the event `back` places before.
+    fn closing(&self, batch: &Batch, job: &Job, closing: &Closing, back: u64) -> Result<Draft, LaneError> {
         let schema = self.service_schema(closing.event_type)?;
         let mut parts = Parts::new(batch.quarter, None);
         let outcome = if closing.event_type == "quarantine.resolved" { "recorded_elsewhere" } else { "recorded" };
@@ -656,12 +700,13 @@ impl Lane {
             schema,
             subject: None,
             actor: job.options.actor,
-            cause: Cause::Before,
+            cause: Cause::Back(back),
             corrects: None,
             dedupe: self.ledger.secrets.dedupe.dedupe_own(&event),
             parts: Vec::new(),
             binds: Vec::new(),
             bare_refs: Vec::new(),
+            item: Some(ItemChange::Closed(closing.position)),
             reply: None,
         }))
     }
@@ -680,10 +725,13 @@ impl Lane {
         public.insert("bytes".to_owned(), json!(rejected.raw.len()));
         public.insert("problems".to_owned(), json!(rejected.problems.len()));
         public.insert("via".to_owned(), json!("api"));
-        if let (Some(source), Some(id)) = (&rejected.source, &rejected.id) {
+        let pair = match (&rejected.source, &rejected.id) {
+            (Some(source), Some(id)) => Some(self.ledger.secrets.dedupe.dedupe(source, id)),
+            (Some(_) | None, _) => None,
+        };
+        if let Some(pair) = &pair {
             // So that a corrected retry of the same pair finds and closes the item.
-            let pair = self.ledger.secrets.dedupe.dedupe(source, id);
-            public.insert("pair".to_owned(), Value::String(data_encoding::HEXLOWER.encode(&pair)));
+            public.insert("pair".to_owned(), Value::String(data_encoding::HEXLOWER.encode(pair)));
         }
         let dedupe = self.ledger.secrets.dedupe.dedupe_quarantine(
             rejected.source.as_deref(),
@@ -704,6 +752,7 @@ impl Lane {
             parts: Vec::new(),
             binds: Vec::new(),
             bare_refs: Vec::new(),
+            item: pair.map(ItemChange::Opened),
             reply: Some(Answer::Quarantined(slot, rejected.code, rejected.problems)),
         });
         batch.wanted.new_owners.insert(*event.as_bytes());
@@ -846,6 +895,7 @@ fn reason_of(code: &str) -> &'static str {
         | "not_utf8"
         | "required_attribute_missing"
         | "attribute_empty"
+        | "attribute_repeated"
         | "attribute_too_long"
         | "invalid_attribute_name"
         | "invalid_attribute_type"

@@ -118,10 +118,10 @@ impl Appender {
         let jobs: Vec<_> = jobs.into_iter().flatten().collect();
         let mut events: Vec<Sealed> = Vec::new();
         let mut heads = IdMap::default();
-        let (mut stale, mut quarter, mut now) = (false, None, None);
+        let (mut generation, mut quarter, mut now) = (u64::MAX, None, None);
         let mut failure = None;
-        for (handles, keys_stored, batch_quarter, batch_now, generation, batch_heads) in sealing {
-            stale |= generation != self.ledger.generation();
+        for (handles, keys_stored, batch_quarter, batch_now, batch_generation, batch_heads) in sealing {
+            generation = generation.min(batch_generation);
             quarter = Some(batch_quarter);
             now = now.or(batch_now);
             heads.extend(batch_heads);
@@ -142,27 +142,34 @@ impl Appender {
         }
         let outcome = match failure {
             Some(error) => Err(error),
-            None if stale => Ok(false),
-            None => self.link_and_commit(events, heads, quarter, now).await,
+            None => self.link_and_commit(events, heads, generation, quarter, now).await,
         };
+        if outcome.is_err() {
+            // Later batches may name people and keys of this one.
+            self.ledger.generation_next();
+        }
         self.ledger.in_flight_end(count);
         match outcome {
             Ok(true) => {}
-            Ok(false) => {
-                self.ledger.abandon_in_flight();
-                if let Err(mpsc::error::SendError(LaneMessage::Again(jobs))) =
-                    self.lane.send(LaneMessage::Again(jobs)).await
-                {
-                    jobs.iter().for_each(|job| job.reply.fail(SubmitError::Stopping));
-                }
+            Ok(false) if !self.ledger.is_leader() => {
+                jobs.iter().for_each(|job| job.reply.fail(SubmitError::NotLeader));
+                self.again(Vec::new()).await;
             }
+            Ok(false) => self.again(jobs).await,
             Err(error) => {
                 tracing::error!(error = %error, source = ?std::error::Error::source(&error), "append.commit failed");
-                self.ledger.abandon_in_flight();
                 let why = SubmitError::ReadOnly(error.to_string());
                 jobs.iter().for_each(|job| job.reply.fail(why.clone()));
                 self.ledger.recover(error.to_string());
+                self.again(Vec::new()).await;
             }
+        }
+    }
+
+    /// Sends requests through the lane again; with none, only wakes it to forget what was in flight.
+    async fn again(&self, jobs: Vec<super::admit::Job>) {
+        if let Err(mpsc::error::SendError(LaneMessage::Again(jobs))) = self.lane.send(LaneMessage::Again(jobs)).await {
+            jobs.iter().for_each(|job| job.reply.fail(SubmitError::Stopping));
         }
     }
 
@@ -171,14 +178,22 @@ impl Appender {
         &self,
         events: Vec<Sealed>,
         heads: IdMap<SubjectId, SubjectHead>,
+        generation: u64,
         quarter: Option<Quarter>,
         now: Option<crate::domain::time::Timestamp>,
     ) -> Result<bool, AppenderError> {
         let ledger = &self.ledger;
-        let Ok(recorded) = ledger.recording_time(now) else { return Ok(false) };
-        if quarter.is_some_and(|quarter| quarter != Quarter::of(recorded)) {
+        // From here to the published batch nobody else may move what this process knows of the log.
+        let moving = ledger.catch_up_lock().await;
+        if generation != ledger.generation() {
             return Ok(false);
         }
+        let recorded = ledger.recording_time(now).ok();
+        let same_quarter = recorded.filter(|now| quarter.is_none_or(|quarter| quarter == Quarter::of(*now)));
+        let Some(recorded) = same_quarter else {
+            ledger.generation_next();
+            return Ok(false);
+        };
         let head = ledger.head();
         let unknown = self.heads_missing(&events, &heads)?;
         let looked_up = self.heads_verified(unknown).await?;
@@ -198,8 +213,18 @@ impl Appender {
         match self.append(batch).await {
             Committed::Yes => {}
             Committed::Overtaken => {
+                drop(moving);
                 ledger.catch_up().await?;
-                ledger.generation_next();
+                let now = ledger.head();
+                if now == head {
+                    return Err(AppenderError::Store(StoreError::Check(
+                        "a row was refused under an unmoved head".to_owned(),
+                    )));
+                }
+                if now.map(|head| head.epoch) != head.map(|head| head.epoch) {
+                    // Somebody raised the fence: the lease is his until this server takes it again.
+                    ledger.leader_set(false);
+                }
                 return Ok(false);
             }
             Committed::No(why) => return Err(AppenderError::Store(StoreError::Check(why))),
@@ -302,6 +327,11 @@ impl Appender {
             let mut in_flight = ledger.in_flight();
             for event in &events {
                 in_flight.settle(&event.sealed.dedupe, &event.sealed.binds, &event.receipt);
+            }
+        }
+        for event in &events {
+            if let Some(change) = event.sealed.item {
+                ledger.item_changed(change, event.receipt.event, event.receipt.position);
             }
         }
         let first = events.first().map_or(head.size, |event| event.receipt.position);

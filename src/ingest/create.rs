@@ -100,6 +100,7 @@ async fn genesis(
         }],
         binds: Vec::new(),
         bare_refs: Vec::new(),
+        item: None,
         reply: None,
     };
     let sealed = seal(new.id, &mut random.fork(), admitted).map_err(|error: SealEventError| fail(error.to_string()))?;

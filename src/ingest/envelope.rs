@@ -63,6 +63,11 @@ impl<'a> Envelope<'a> {
         if value == "null" {
             return;
         }
+        if self.has(&name) {
+            // Readers disagree about which one counts, so none does.
+            self.problems.push(problem(format!("/{name}"), "attribute_repeated", "this attribute stands twice"));
+            return;
+        }
         match name.as_ref() {
             "data" => self.data = Some(Cow::Borrowed(value)),
             "data_base64" => self.data_base64 = self.text(&name, value),
@@ -91,6 +96,22 @@ impl<'a> Envelope<'a> {
                     self.extensions.push((name, Cow::Borrowed(value)));
                 }
             }
+        }
+    }
+
+    fn has(&self, name: &str) -> bool {
+        match name {
+            "data" => self.data.is_some(),
+            "data_base64" => self.data_base64.is_some(),
+            "specversion" => self.specversion.is_some(),
+            "id" => self.id.is_some(),
+            "source" => self.source.is_some(),
+            "type" => self.event_type.is_some(),
+            "subject" => self.subject.is_some(),
+            "time" => self.time.is_some(),
+            "datacontenttype" => self.content_type.is_some(),
+            "dataschema" => self.data_schema.is_some(),
+            other => self.extensions.iter().any(|(known, _)| known == other),
         }
     }
 

@@ -47,8 +47,8 @@ pub fn read(headers: &[(&str, &[u8])], body: Bytes) -> Result<Forms, FormError> 
     let content_type = headers
         .iter()
         .find(|(name, _)| *name == "content-type")
-        .and_then(|(_, value)| std::str::from_utf8(value).ok())
-        .unwrap_or("application/json");
+        .map_or(Ok("application/json"), |(_, value)| std::str::from_utf8(value))
+        .map_err(|_| FormError::UnknownContentType)?;
     let media = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     // The batch type first: the structured type's name is a prefix of it.
     match media.as_str() {

@@ -9,11 +9,13 @@ use serde_json::Value;
 use tokio::sync::{Notify, broadcast, mpsc, watch};
 
 use super::accept::{AcceptContext, Accepted, accept};
-use super::admit::{Closing, InFlight, Job, Lane, LaneMessage, SubmitOptions};
+use super::admit::{InFlight, Job, Lane, LaneMessage, SubmitOptions};
 use super::append::Appender;
 use super::data_keys::DataKeys;
 use super::forms::Received;
+use super::items::OpenItems;
 use super::limits::Limits;
+use super::log_key::LogSigners;
 use super::receipt::{Outcome, Receipt, Reply, SubmitError};
 use super::secrets::{LedgerSecrets, SecretsError};
 use super::tree::TreeState;
@@ -66,6 +68,9 @@ pub enum OpenError {
     /// Customers' types do not load.
     #[error("registered types")]
     CustomTypes(#[from] super::custom_types::CustomTypeError),
+    /// The log's keys do not load.
+    #[error("log keys")]
+    LogKeys(#[from] super::log_key::LogKeyError),
     /// The derived index cannot be used.
     #[error("index")]
     Index(#[from] std::io::Error),
@@ -135,8 +140,11 @@ pub struct Ledger {
     queue: RwLock<Option<mpsc::Sender<LaneMessage>>>,
     generation: AtomicU64,
     leader: AtomicBool,
+    pub(super) signers: RwLock<LogSigners>,
+    /// Held while the log key changes.
+    pub(super) rotating: tokio::sync::Mutex<()>,
     read_only: Mutex<Option<String>>,
-    items: Mutex<std::collections::HashMap<[u8; 32], Closing>>,
+    pub(super) items: Mutex<OpenItems>,
     clock_anchor: Mutex<(i64, Duration)>,
     catching_up: tokio::sync::Mutex<()>,
     /// Number of the next registration of a customer's type; held while one is registered.
@@ -173,6 +181,8 @@ impl Ledger {
             clock,
             random,
             tasks,
+            signers: RwLock::new(LogSigners::first(Arc::clone(&secrets.log))),
+            rotating: tokio::sync::Mutex::new(()),
             secrets,
             keyring,
             deks: DataKeys::new(id, postgres),
@@ -188,13 +198,14 @@ impl Ledger {
             generation: AtomicU64::new(0),
             leader: AtomicBool::new(true),
             read_only: Mutex::new(None),
-            items: Mutex::new(std::collections::HashMap::new()),
+            items: Mutex::new(OpenItems::default()),
             clock_anchor: Mutex::new(anchor),
             catching_up: tokio::sync::Mutex::new(()),
             registering: tokio::sync::Mutex::new(0),
         });
-        ledger.rebuild(report.head).await?;
+        ledger.rebuild().await?;
         ledger.custom_types_load().await?;
+        ledger.log_signers_load().await?;
         Arc::clone(&ledger).start();
         Ok(ledger)
     }
@@ -203,7 +214,8 @@ impl Ledger {
     fn start(self: Arc<Ledger>) {
         let (to_lane, from_posters) = mpsc::channel(self.options.limits.queue_requests_max);
         let (to_appender, from_lane) = mpsc::channel(SEALED_BATCHES_MAX);
-        let (again, from_appender) = mpsc::channel(SEALED_BATCHES_MAX + 1);
+        // Room for all that can come back at once, so that the appender never waits for a lane that waits for it.
+        let (again, from_appender) = mpsc::channel(SEALED_BATCHES_MAX + 4);
         *self.queue.write().unwrap_or_else(PoisonError::into_inner) = Some(to_lane);
         let lane = Lane::new(Arc::clone(&self), to_appender);
         self.tasks.spawn(lane.run(from_posters, from_appender));
@@ -271,13 +283,7 @@ impl Ledger {
         actor: PrincipalId,
         now: Option<Timestamp>,
     ) -> Result<Receipt, SubmitError> {
-        let id = EventId::from_bytes(crate::domain::ids::uuid_v7(self.now().unix_ms(), self.random.bytes()));
-        let mut event = serde_json::json!({
-            "specversion": "1.0", "id": id.to_string(), "source": "/tallystick", "type": event_type, "data": data,
-        });
-        if let (Some(subject), Value::Object(event)) = (subject, &mut event) {
-            event.insert("subject".to_owned(), Value::String(subject.to_string()));
-        }
+        let event = self.own_event(event_type, subject, data);
         let options = SubmitOptions { actor, strict: true, dry_run: false, now, service: true, closing: None };
         let outcomes = self.submit(vec![Received { raw: event.to_string().into() }], options).await?;
         match outcomes.into_iter().next() {
@@ -285,6 +291,18 @@ impl Ledger {
             Some(other) => Err(SubmitError::ReadOnly(format!("the service's own {event_type} was refused: {other:?}"))),
             None => Err(SubmitError::Stopping),
         }
+    }
+
+    /// An event of the service itself, with an id of its own.
+    pub(super) fn own_event(&self, event_type: &str, subject: Option<SubjectId>, data: Value) -> Value {
+        let id = EventId::from_bytes(crate::domain::ids::uuid_v7(self.now().unix_ms(), self.random.bytes()));
+        let mut event = serde_json::json!({
+            "specversion": "1.0", "id": id.to_string(), "source": "/tallystick", "type": event_type, "data": data,
+        });
+        if let (Some(subject), Value::Object(event)) = (subject, &mut event) {
+            event.insert("subject".to_owned(), Value::String(subject.to_string()));
+        }
+        event
     }
 
     // -- what others read -------------------------------------------------------------------------------------------
@@ -366,17 +384,7 @@ impl Ledger {
             (self.clock.now().micros(), self.clock.elapsed());
     }
 
-    /// An item in quarantine that a corrected retry of `pair` would put right.
-    pub fn item_open(&self, pair: [u8; 32], item: EventId, position: u64) {
-        let closing = Closing { item, position, event_type: "quarantine.resolved" };
-        self.items.lock().unwrap_or_else(PoisonError::into_inner).insert(pair, closing);
-    }
-
     // -- inside the pipeline ----------------------------------------------------------------------------------------
-
-    pub(super) fn item_closed_by(&self, pair: &[u8; 32]) -> Option<Closing> {
-        self.items.lock().unwrap_or_else(PoisonError::into_inner).remove(pair)
-    }
 
     /// The time to record at: the clock's, held at the last entry's when it is a little behind.
     pub(super) fn recording_time(&self, asked: Option<Timestamp>) -> Result<Timestamp, SubmitError> {
@@ -404,6 +412,7 @@ impl Ledger {
         }
     }
 
+    /// Number of the ground that events are judged on: what was judged on an older one must be judged again.
     pub(super) fn generation(&self) -> u64 {
         self.generation.load(Ordering::SeqCst)
     }
@@ -450,9 +459,9 @@ impl Ledger {
         }
     }
 
-    /// Forgets what is in flight: the jobs are failed or sent round again by the caller.
-    pub(super) fn abandon_in_flight(&self) {
-        self.generation_next();
+    /// Forgets what is in flight, none of which will be committed as it stands. Only the lane calls this, when the appender
+    /// has sent back everything: an event forgotten earlier could be let in a second time beside its first copy.
+    pub(super) fn forget_in_flight(&self) {
         let waiters = self.in_flight().abandon();
         for waiter in waiters {
             waiter
@@ -543,7 +552,8 @@ impl Ledger {
         Ok(())
     }
 
-    /// Serialises readers of the log that move this process's knowledge forward.
+    /// Serialises all that moves this process's knowledge of the log forward: its own commits, from the statement to the
+    /// index, and what it learns of others'. Both at once would put the same leaves into the tree twice.
     pub(super) async fn catch_up_lock(&self) -> tokio::sync::MutexGuard<'_, ()> {
         self.catching_up.lock().await
     }

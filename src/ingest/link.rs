@@ -35,6 +35,7 @@ pub(super) struct SealedRest {
     pub binds: Vec<[u8; 16]>,
     pub bare_refs: Vec<[u8; 16]>,
     pub business: Vec<u8>,
+    pub item: Option<super::items::ItemChange>,
     pub reply: Option<super::seal::Answer>,
 }
 
@@ -72,7 +73,7 @@ pub(super) fn link<E: From<EntryError>>(
             cause: match event.cause {
                 Cause::None => None,
                 Cause::Position(position) => Some(position),
-                Cause::Before => position.checked_sub(1),
+                Cause::Back(places) => position.checked_sub(places),
             },
         };
         let start = entries.len();
@@ -99,6 +100,7 @@ pub(super) fn link<E: From<EntryError>>(
                 binds: event.binds,
                 bare_refs: event.bare_refs,
                 business: event.business,
+                item: event.item,
                 reply: event.reply,
             },
         });

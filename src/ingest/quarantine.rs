@@ -86,7 +86,9 @@ impl Ledger {
     ) -> Result<Outcome, QuarantineError> {
         let item = self.item(position).await?;
         let event_type = if fixed.is_some() { "quarantine.fixed" } else { "quarantine.replayed" };
-        let raw = fixed.or(item.raw).ok_or(QuarantineError::Gone(position))?;
+        // What was discarded stays discarded, whatever form it is offered in.
+        let received = item.raw.ok_or(QuarantineError::Gone(position))?;
+        let raw = fixed.unwrap_or(received);
         let problems = self.problems_of(raw.clone());
         if !problems.is_empty() {
             return Ok(Outcome::DryRun { status: "quarantined", problems });

@@ -40,7 +40,7 @@ fn log(position: u64, what: impl ToString) -> OpenError {
 
 impl Ledger {
     /// Builds tree and index from the log at a start, and checks that the tree ends in the committed head.
-    pub(super) async fn rebuild(self: &Arc<Ledger>, head: Option<Head>) -> Result<(), OpenError> {
+    pub(super) async fn rebuild(self: &Arc<Ledger>) -> Result<(), OpenError> {
         let mut tree = TreeState::default();
         for (number, hash) in self.store().subtrees_from(0).await? {
             if number * 256 != tree.size() {
@@ -48,6 +48,8 @@ impl Ledger {
             }
             tree.push_subtree(hash).map_err(|error| log(number * 256, error))?;
         }
+        // After the subtrees, so that the head covers what another server completes meanwhile.
+        let head = self.store().head().await?;
         let size = head.map_or(0, |head| head.size);
         if tree.size() > size {
             return Err(log(size, "subtree hashes reach beyond the head"));
@@ -63,7 +65,10 @@ impl Ledger {
         let head = self.store().head().await?;
         match head {
             Some(head) if Some(head) != self.head() => {
-                self.catch_up_to(head).await.map_err(|error| crate::store::StoreError::Check(error.to_string()))
+                let done = self.catch_up_to(head).await;
+                // After, not before: what the lane judged while the index grew was judged on the old ground.
+                self.generation_next();
+                done.map_err(|error| crate::store::StoreError::Check(error.to_string()))
             }
             _ => Ok(()),
         }
@@ -76,7 +81,8 @@ impl Ledger {
     pub async fn follow(&self) -> Result<(), crate::store::StoreError> {
         self.catch_up().await?;
         let failed = |error: super::custom_types::CustomTypeError| crate::store::StoreError::Check(error.to_string());
-        self.custom_types_load().await.map_err(failed)
+        self.custom_types_load().await.map_err(failed)?;
+        self.log_signers_load().await.map_err(|error| crate::store::StoreError::Check(error.to_string()))
     }
 
     async fn catch_up_to(&self, head: Head) -> Result<(), OpenError> {
@@ -129,11 +135,19 @@ impl Ledger {
                 }
             }
         }
+        if entry.event_type.starts_with("quarantine.") {
+            self.item_entry(position, &entry).await.map_err(|error| log(position, error))?;
+        }
+        let merged = entry.subject.as_ref().filter(|_| entry.event_type == super::merge::MERGED);
+        let mark = merged.map(|link| self.merge_mark(&link.subject));
         let mut index = self.index_write();
         let tail = index.tail_mut();
         let link = entry.subject.as_ref().map(|link| (link.subject.as_bytes(), link.sequence));
         tail.entry(position, &entry.dedupe, link);
         if let Some(link) = &entry.subject {
+            if let Some(mark) = mark {
+                tail.bind(mark, *link.subject.as_bytes());
+            }
             for blind in blinds {
                 tail.bind(blind, if bound { *link.subject.as_bytes() } else { [0; 16] });
             }

@@ -16,6 +16,7 @@ use crate::domain::parts::{PartKind, RetentionClass};
 use crate::runtime::randomness::BatchRandom;
 use crate::schema::{EventSchema, JcsError, canonical_json};
 
+use super::items::ItemChange;
 use super::receipt::ReplySlot;
 
 /// Room for the canonical text of most parts, so that it does not grow step by step.
@@ -43,8 +44,8 @@ pub(super) enum Content {
 pub(super) enum Cause {
     None,
     Position(u64),
-    /// The entry directly before in the same commit.
-    Before,
+    /// The entry so many places before, in the same commit.
+    Back(u64),
 }
 
 /// An event that the lane has let in: subject, keys and duplicates are settled. Made only by `admit`.
@@ -61,6 +62,8 @@ pub(super) struct Admitted {
     pub binds: Vec<[u8; 16]>,
     /// References among them by their text alone, so that a person can be found without naming the source.
     pub bare_refs: Vec<[u8; 16]>,
+    /// What it changes about the items that wait in quarantine.
+    pub item: Option<ItemChange>,
     pub reply: Option<Answer>,
 }
 
@@ -84,6 +87,8 @@ pub(super) struct Sealed {
     pub business: Vec<u8>,
     pub binds: Vec<[u8; 16]>,
     pub bare_refs: Vec<[u8; 16]>,
+    /// What it changes about the items that wait in quarantine.
+    pub item: Option<ItemChange>,
     pub reply: Option<Answer>,
 }
 
@@ -190,6 +195,7 @@ pub(super) fn seal(ledger: LedgerId, random: &mut BatchRandom, admitted: Admitte
         business,
         binds: admitted.binds,
         bare_refs: admitted.bare_refs,
+        item: admitted.item,
         reply: admitted.reply,
     })
 }

@@ -96,7 +96,7 @@ impl Checkpoints {
 /// # Errors
 /// [`NoteError`] when the origin cannot name a key.
 pub fn verifier_key(ledger: &Ledger) -> Result<VerifierKey, NoteError> {
-    VerifierKey::new(&ledger.origin, KeyKind::Ed25519, ledger.secrets.log.public())
+    VerifierKey::new(&ledger.origin, KeyKind::Ed25519, ledger.log_signer().public())
 }
 
 fn checkpoint_file(ledger: &Ledger) -> PathBuf {
@@ -125,11 +125,17 @@ async fn last_known(ledger: &Ledger, archive: Option<&Archive>) -> Result<Option
 
 async fn check_known(ledger: &Ledger, note: &str, from: &'static str) -> Result<Arc<Published>, OpenError> {
     let refuse = |why: String| OpenError::Rollback(format!("{from} {why}"));
-    let key = verifier_key(ledger).map_err(|error| refuse(format!("has no key: {error}")))?;
-    let (checkpoint, _) = Checkpoint::open(note.as_bytes(), &[key])
+    // Any key that the log named: the newest may be newer than what was published.
+    let keys = ledger.log_public_keys().into_iter().map(|key| VerifierKey::new(&ledger.origin, KeyKind::Ed25519, key));
+    let keys = keys.collect::<Result<Vec<_>, _>>().map_err(|error| refuse(format!("has no key: {error}")))?;
+    let (checkpoint, _) = Checkpoint::open(note.as_bytes(), &keys)
         .map_err(|error: CheckpointError| refuse(format!("does not open: {error}")))?;
     if checkpoint.origin != ledger.origin {
         return Err(refuse(format!("is of the log {}", checkpoint.origin)));
+    }
+    if checkpoint.size > ledger.size() {
+        // Another server may have appended and published since this one read the log.
+        ledger.follow().await?;
     }
     if checkpoint.size > ledger.size() {
         return Err(refuse(format!("covers {} entries, the log holds {}", checkpoint.size, ledger.size())));
@@ -183,7 +189,10 @@ impl Publisher {
         if self.sender.borrow().as_ref().is_some_and(|last| last.size >= size) {
             return Ok(());
         }
-        let note = Checkpoint::new(&self.ledger.origin, size, root)?.sign(&[&self.ledger.secrets.log])?.to_string();
+        let signers = self.ledger.log_signers();
+        let note = Checkpoint::new(&self.ledger.origin, size, root)?
+            .sign(&signers.iter().map(Arc::as_ref).collect::<Vec<_>>())?
+            .to_string();
         if let Some(archive) = &self.archive {
             // With an archive nothing leaves for sizes that it does not hold yet.
             super::archive::extend(&self.ledger, archive, size, &note).await?;

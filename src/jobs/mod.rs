@@ -3,6 +3,7 @@
 
 pub mod archive;
 pub mod checkpoint;
+pub mod items;
 pub mod lease;
 pub mod seal_subjects;
 pub mod wal;

@@ -86,6 +86,8 @@ pub enum Action {
     ReceiptsRead,
     /// Register customers' own event types.
     SchemasManage,
+    /// Say that two subjects are one person, or are not.
+    SubjectsMerge,
     /// Find people and read their histories.
     SubjectsRead,
     /// Dashboards: sums over everybody.
@@ -94,7 +96,7 @@ pub enum Action {
 
 impl Action {
     /// Every action.
-    pub const ALL: [Action; 17] = [
+    pub const ALL: [Action; 18] = [
         Action::ClockConfirm,
         Action::ExportFetch,
         Action::ExportCreate,
@@ -110,6 +112,7 @@ impl Action {
         Action::RawOpen,
         Action::ReceiptsRead,
         Action::SchemasManage,
+        Action::SubjectsMerge,
         Action::SubjectsRead,
         Action::ViewsRead,
     ];

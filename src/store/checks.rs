@@ -55,9 +55,21 @@ impl Store {
                 }
             }
         }
-        let head = self.head().await?;
-        self.head_check(head).await?;
-        Ok(StartupReport { head })
+        self.head_checked().await.map(|head| StartupReport { head })
+    }
+
+    /// The head, once it agrees with the rows. Another server may be appending between two of these reads: what does not
+    /// agree is wrong only if the head stands still.
+    async fn head_checked(&self) -> Result<Option<Head>, StoreError> {
+        let mut head = self.head().await?;
+        loop {
+            let checked = self.head_check(head).await;
+            let now = self.head().await?;
+            if checked.is_ok() || now == head {
+                return checked.map(|()| head);
+            }
+            head = now;
+        }
     }
 
     /// The head must name the last stored entry and nothing may stand beyond it: a row cut off or slipped in behind the

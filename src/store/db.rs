@@ -178,7 +178,8 @@ fn postgres_options(url: &str) -> Result<PgConnectOptions, StoreError> {
         ("synchronous_commit", "on"),
         ("statement_timeout", "60000"),
         ("lock_timeout", "10000"),
-        ("idle_in_transaction_session_timeout", "30000"),
+        // A server that stands still in the middle of an append holds the head's row no longer than it held the lease.
+        ("idle_in_transaction_session_timeout", "5000"),
     ]))
 }
 

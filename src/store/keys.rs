@@ -188,4 +188,100 @@ impl Store {
             .map(|(name, version, epoch, wrapped)| Ok(SecretRow { name, version, epoch: epoch_of(epoch)?, wrapped }))
             .collect()
     }
+
+    /// Data keys under another epoch than `epoch`, in the order of their slots, after `after`.
+    pub async fn deks_page(
+        &self,
+        after: Option<DekSlot>,
+        epoch: u32,
+        rows_max: i64,
+    ) -> Result<Vec<(DekSlot, DekRow)>, StoreError> {
+        let from = after.unwrap_or(DekSlot { owner: NO_OWNER, class: 0, quarter: 0 });
+        let rows: Vec<(Vec<u8>, i64, i64, Vec<u8>, i64, Vec<u8>)> = on_db!(self.db, vault_read, pool => {
+            sqlx::query_as(sql::DEKS_PAGE)
+                .bind(self.key())
+                .bind(i64::from(epoch))
+                .bind(i64::from(after.is_none()))
+                .bind(from.owner.as_slice())
+                .bind(i64::from(from.class))
+                .bind(i64::from(from.quarter))
+                .bind(rows_max)
+                .fetch_all(pool)
+                .await
+        })?;
+        rows.into_iter()
+            .map(|(owner, class, quarter, key, epoch, wrapped)| {
+                let out_of_range = |_| StoreError::inconsistent("deks", format!("class {class}, quarter {quarter}"));
+                let class = u8::try_from(class).map_err(out_of_range)?;
+                let quarter = u16::try_from(quarter).map_err(out_of_range)?;
+                let slot = DekSlot { owner: array("deks", &owner)?, class, quarter };
+                Ok((slot, dek_row(&key, epoch, wrapped)?))
+            })
+            .collect()
+    }
+
+    /// Replaces the wrapping of data keys that are still under the epoch given with each; returns how many were.
+    pub async fn deks_rewrap(&self, rows: &[(DekSlot, u32, DekRow)]) -> Result<u64, StoreError> {
+        macro_rules! rewrap {
+            ($tx:expr) => {{
+                let mut changed = 0;
+                for (slot, old, row) in rows {
+                    let query = sqlx::query(sql::DEK_REWRAP).bind(self.key()).bind(slot.owner.as_slice());
+                    let query = query.bind(i64::from(slot.class)).bind(i64::from(slot.quarter));
+                    let query = query.bind(i64::from(row.epoch)).bind(row.wrapped.as_slice()).bind(i64::from(*old));
+                    let query = query.bind(row.key.as_bytes().as_slice());
+                    changed += query.execute(&mut *$tx).await?.rows_affected();
+                }
+                $tx.commit().await?;
+                Ok(changed)
+            }};
+        }
+        match &self.db {
+            Db::Sqlite(pools) => {
+                let mut tx = pools.vault_write.begin_with("BEGIN IMMEDIATE").await?;
+                rewrap!(tx)
+            }
+            Db::Postgres(pools) => {
+                let mut tx = pools.shred.begin().await?;
+                rewrap!(tx)
+            }
+        }
+    }
+
+    /// Replaces the wrapping of a secret that is still under epoch `old`; returns 1 if it was.
+    pub async fn secret_rewrap(
+        &self,
+        name: &str,
+        version: i64,
+        old: u32,
+        epoch: u32,
+        wrapped: &[u8],
+    ) -> Result<u64, StoreError> {
+        macro_rules! rewrap {
+            ($pool:expr) => {
+                sqlx::query(sql::SECRET_REWRAP)
+                    .bind(self.key())
+                    .bind(name)
+                    .bind(version)
+                    .bind(i64::from(epoch))
+                    .bind(wrapped)
+                    .bind(i64::from(old))
+                    .execute($pool)
+                    .await?
+                    .rows_affected()
+            };
+        }
+        Ok(match &self.db {
+            Db::Sqlite(pools) => rewrap!(&pools.vault_write),
+            Db::Postgres(pools) => rewrap!(&pools.shred),
+        })
+    }
+
+    /// How many data keys and secrets are under another epoch than `epoch`.
+    pub async fn keys_remaining(&self, epoch: u32) -> Result<u64, StoreError> {
+        let count: i64 = on_db!(self.db, vault_read, pool => {
+            sqlx::query_scalar(sql::KEYS_REMAINING).bind(self.key()).bind(i64::from(epoch)).fetch_one(pool).await
+        })?;
+        u64::try_from(count).map_err(|_| StoreError::inconsistent("deks", format!("count {count}")))
+    }
 }

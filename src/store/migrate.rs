@@ -22,13 +22,17 @@ fn migrator(files: &[(i64, &'static str, &'static str)]) -> Migrator {
 const SQLITE_LOG: &[(i64, &str, &str)] = &[(1, "log", include_str!("../../migrations/sqlite/log/0001_log.sql"))];
 const SQLITE_VAULT: &[(i64, &str, &str)] =
     &[(1, "vault", include_str!("../../migrations/sqlite/vault/0001_vault.sql"))];
-const SQLITE_VIEWS: &[(i64, &str, &str)] =
-    &[(1, "views", include_str!("../../migrations/sqlite/views/0001_views.sql"))];
+const SQLITE_VIEWS: &[(i64, &str, &str)] = &[
+    (1, "views", include_str!("../../migrations/sqlite/views/0001_views.sql")),
+    (20, "consent targets", include_str!("../../migrations/sqlite/views/0020_consent_targets.sql")),
+];
 const POSTGRES: &[(i64, &str, &str)] = &[
     (1, "log", include_str!("../../migrations/postgres/0001_log.sql")),
     (2, "vault", include_str!("../../migrations/postgres/0002_vault.sql")),
     (3, "views", include_str!("../../migrations/postgres/0003_views.sql")),
     (4, "grants", include_str!("../../migrations/postgres/0004_grants.sql")),
+    (20, "consent targets", include_str!("../../migrations/postgres/0020_consent_targets.sql")),
+    (21, "rewrap", include_str!("../../migrations/postgres/0021_rewrap.sql")),
 ];
 
 /// Brings the three files of one ledger to this program's schema version.

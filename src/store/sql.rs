@@ -50,6 +50,17 @@ pub(super) const SECRET_INSERT: &str = "INSERT INTO secrets (ledger, name, versi
 pub(super) const SECRETS_READ: &str =
     "SELECT name, version, epoch, wrapped FROM secrets WHERE ledger = $1 ORDER BY name, version";
 
+pub(super) const SECRET_REWRAP: &str = "UPDATE secrets SET epoch = $4, wrapped = $5 \
+     WHERE ledger = $1 AND name = $2 AND version = $3 AND epoch = $6";
+/// $2 is the epoch that is not looked for; $3 is 1 to begin at the first row, else it begins after ($4, $5, $6).
+pub(super) const DEKS_PAGE: &str = "SELECT owner, class, quarter, key_id, epoch, wrapped FROM deks \
+     WHERE ledger = $1 AND epoch <> $2 AND (CAST($3 AS BIGINT) = 1 OR (owner, class, quarter) > ($4, $5, $6)) \
+     ORDER BY owner, class, quarter LIMIT $7";
+pub(super) const DEK_REWRAP: &str = "UPDATE deks SET epoch = $5, wrapped = $6 \
+     WHERE ledger = $1 AND owner = $2 AND class = $3 AND quarter = $4 AND epoch = $7 AND key_id = $8";
+pub(super) const KEYS_REMAINING: &str = "SELECT CAST((SELECT COUNT(*) FROM deks WHERE ledger = $1 AND epoch <> $2) AS BIGINT) \
+     + CAST((SELECT COUNT(*) FROM secrets WHERE ledger = $1 AND epoch <> $2) AS BIGINT)";
+
 pub(super) const PRINCIPAL_INSERT: &str = "INSERT INTO api_keys (ledger, principal, hash, role, label, created) \
      VALUES ($1, $2, $3, $4, $5, $6)";
 pub(super) const PRINCIPAL_REVOKE: &str =
@@ -85,6 +96,10 @@ pub(super) const SHARED: &[&str] = &[
     DEK_DELETE,
     SECRET_INSERT,
     SECRETS_READ,
+    SECRET_REWRAP,
+    DEKS_PAGE,
+    DEK_REWRAP,
+    KEYS_REMAINING,
     PRINCIPAL_INSERT,
     PRINCIPAL_REVOKE,
     PRINCIPALS_READ,

@@ -125,7 +125,8 @@ pub struct ConsentActivity {
 /// [`ViewError::Store`].
 pub async fn state(store: &Store, subjects: &[SubjectId], at: Instants) -> Result<Vec<ConsentCell>, ViewError> {
     let rows = rows(store, subjects, at.known_at).await?;
-    cells(&rows, at.as_of).map_err(ViewError::Store)
+    let undone = undone(&rows, &store.consent_undoing(subjects, at.known_at).await?);
+    cells(&rows, &undone, at.as_of).map_err(ViewError::Store)
 }
 
 /// Every act of a person that had taken effect at `as_of`, as known at `known_at`, in the order of positions.
@@ -134,7 +135,7 @@ pub async fn state(store: &Store, subjects: &[SubjectId], at: Instants) -> Resul
 /// [`ViewError::Store`].
 pub async fn history(store: &Store, subjects: &[SubjectId], at: Instants) -> Result<Vec<HistoryAct>, ViewError> {
     let rows = rows(store, subjects, at.known_at).await?;
-    let undone = undone(&rows);
+    let undone = undone(&rows, &store.consent_undoing(subjects, at.known_at).await?);
     rows.iter()
         .filter(|row| row.effective <= at.as_of.micros())
         .map(|row| {
@@ -205,12 +206,16 @@ fn act(row: &ConsentRow) -> Result<Act, StoreError> {
 }
 
 /// Positions that a later event annulled or corrected. What undoes can be undone itself: the last word counts.
-fn undone(rows: &[ConsentRow]) -> HashSet<i64> {
+/// `elsewhere` are acts in the histories of others that undo something here: position and target.
+fn undone(rows: &[ConsentRow], elsewhere: &[(i64, i64)]) -> HashSet<i64> {
     let mut undone = HashSet::new();
-    for row in rows.iter().rev() {
-        let undoes = row.target >= 0 && row.act != ConsentAct::Carried.code();
-        if undoes && !undone.contains(&row.position) {
-            undone.insert(row.target);
+    let own = rows.iter().filter(|row| row.target >= 0 && row.act != ConsentAct::Carried.code());
+    let mut acts: Vec<(i64, i64)> =
+        own.map(|row| (row.position, row.target)).chain(elsewhere.iter().copied()).collect();
+    acts.sort_unstable();
+    for (position, target) in acts.into_iter().rev() {
+        if !undone.contains(&position) {
+            undone.insert(target);
         }
     }
     // A consent that was re-recorded goes with the one it repeats.
@@ -246,8 +251,7 @@ impl Counted<'_> {
     }
 }
 
-fn cells(rows: &[ConsentRow], as_of: Timestamp) -> Result<Vec<ConsentCell>, StoreError> {
-    let undone = undone(rows);
+fn cells(rows: &[ConsentRow], undone: &HashSet<i64>, as_of: Timestamp) -> Result<Vec<ConsentCell>, StoreError> {
     let mut acts = Vec::with_capacity(rows.len());
     for row in rows {
         let act = known(row.act, row.position)?;
@@ -381,7 +385,7 @@ mod tests {
     }
 
     fn check(rows: &[ConsentRow], as_of: i64, expected: &[(Option<&str>, ConsentStanding, u64)]) {
-        let cells = cells(rows, Timestamp::from_micros(as_of)).unwrap();
+        let cells = cells(rows, &undone(rows, &[]), Timestamp::from_micros(as_of)).unwrap();
         let got: Vec<_> = cells.iter().map(|cell| (cell.seller.as_deref(), cell.standing, cell.act.position)).collect();
         assert_eq!(got, expected);
     }

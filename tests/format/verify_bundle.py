@@ -231,12 +231,12 @@ class Key:
 
 
 def note_open(data, keys, what):
-    """Text of a signed note, after one good signature by a known key and no bad one. And the number of signatures."""
+    """Text of a signed note, after one good signature by a known key and no bad one. The number of signatures, and by whom."""
     text, separator, tail = data.decode("utf-8").rpartition("\n\n")
     need(separator and tail.endswith("\n"), f"{what}: not a signed note")
     text += "\n"
     need(all(ord(letter) >= 0x20 or letter == "\n" for letter in data.decode("utf-8")), f"{what}: control character")
-    good, lines = 0, tail[:-1].split("\n")
+    good, lines = [], tail[:-1].split("\n")
     for line in lines:
         match = re.fullmatch("\u2014 ([^ +]+) ([A-Za-z0-9+/=]+)", line)
         need(match, f"{what}: not a signature line")
@@ -247,9 +247,9 @@ def note_open(data, keys, what):
                     Ed25519PublicKey.from_public_bytes(key.public).verify(raw[4:], text.encode())
                 except InvalidSignature as error:
                     raise Bad(f"{what}: a signature does not verify") from error
-                good += 1
+                good.append(key)
     need(good, f"{what}: no signature by a known key")
-    return text, len(lines)
+    return text, len(lines), good
 
 
 # --- entries and parts -----------------------------------------------------------------------------------------------
@@ -408,11 +408,14 @@ class Bundle:
     def check_signatures(self, key):
         named = self.log_keys()
         need(key is None or key in named, "the key given is not one that the log names as its own")
-        keys = named if key is None else [key]
-        text, signatures = note_open(self.file("manifest.sig"), keys, "manifest.sig")
+        # What the log handed over to after the reader's key may sign the manifest: the tree that he vouches for says so.
+        keys = named if key is None else named[named.index(key):]
+        text, signatures, _ = note_open(self.file("manifest.sig"), keys, "manifest.sig")
         expected = ["tallystick bundle manifest v1", self.manifest["origin"], sha256(self.file("manifest.json")).hex(), ""]
         need(text.split("\n") == expected and signatures == 1, "manifest.sig: signs another manifest")
-        text, _ = note_open(self.file("checkpoint"), keys, "checkpoint")
+        text, signatures, good = note_open(self.file("checkpoint"), named, "checkpoint")
+        need(len(good) == signatures, "checkpoint: a signature by a key that is not the log's")
+        need(key is None or key in good, "checkpoint: not signed by the key given")
         lines = text.split("\n")
         stated = self.manifest["checkpoint"]
         need(lines[:2] == [self.manifest["origin"], str(stated["size"])], "checkpoint: another origin or size")

@@ -253,7 +253,7 @@ async fn second(bench: &Bench) -> (Arc<Ledger>, tempfile::TempDir, Tasks) {
 
 /// Posts until there is a definite answer, as a client does.
 async fn insist(ledger: &Arc<Ledger>, event: serde_json::Value) -> Receipt {
-    for _ in 0..400 {
+    for _ in 0..1_500 {
         match ledger.submit(vec![received(event.clone())], options()).await {
             Ok(outcomes) => match outcomes.into_iter().next().unwrap() {
                 Outcome::Recorded(receipt) | Outcome::Duplicate { receipt, .. } => return receipt,

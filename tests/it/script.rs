@@ -39,8 +39,15 @@ pub fn event(number: u64, people: u64) -> Value {
 }
 
 /// Types that the service writes beside what is posted.
-pub const OWN: [&str; 5] =
-    ["access.key_created", "identifier.bound", "ledger.created", "subjects.sealed", "quarantine.resolved"];
+pub const OWN: [&str; 7] = [
+    "access.key_created",
+    "identifier.bound",
+    "key.rotated",
+    "ledger.created",
+    "log.key_rotated",
+    "subjects.sealed",
+    "quarantine.resolved",
+];
 
 /// How many entries somebody posted.
 pub async fn posted(ledger: &Arc<Ledger>) -> u64 {

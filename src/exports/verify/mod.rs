@@ -56,13 +56,37 @@ pub fn verify_bundle(bytes: &[u8], key: Option<&VerifierKey>) -> Report {
     findings.report(size, checkpoint.map(|checkpoint| checkpoint.root), parts.opened, facts.statements())
 }
 
+/// Keys whose signatures count.
+struct LogKeyring {
+    /// Those that the log names as its own, oldest first.
+    named: Vec<VerifierKey>,
+    /// The one that the reader brought.
+    outside: Option<VerifierKey>,
+}
+
+impl LogKeyring {
+    /// Keys that may sign a manifest: the reader's own, and those that the log handed over to after it. The hand-over is an
+    /// entry of the tree, and for the tree the reader's key itself must have signed.
+    fn of_manifest(&self) -> &[VerifierKey] {
+        let Some(outside) = &self.outside else { return &self.named };
+        let at = self.named.iter().position(|key| key == outside);
+        at.and_then(|at| self.named.get(at..)).unwrap_or(std::slice::from_ref(outside))
+    }
+
+    /// Keys whose signatures on the checkpoint are checked.
+    fn of_checkpoint(&self) -> Vec<VerifierKey> {
+        let unnamed = self.outside.iter().filter(|key| !self.named.contains(key));
+        self.named.iter().chain(unnamed).cloned().collect()
+    }
+}
+
 /// The keys whose signatures count, after checking what the log says about its own keys.
 fn trusted_keys(
     bundle: &Bundle<'_>,
     items: &[Item<'_>],
     key: Option<&VerifierKey>,
     findings: &mut Findings,
-) -> Vec<VerifierKey> {
+) -> LogKeyring {
     let named = entries::log_keys(bundle, items, findings);
     if named.origin() != bundle.manifest.origin {
         findings.whole("the manifest names another origin than the log gives itself");
@@ -70,17 +94,17 @@ fn trusted_keys(
     if named.scratch() != bundle.manifest.scratch {
         findings.whole("the manifest hides or invents that this is a scratch ledger");
     }
-    let Some(key) = key else { return named.keys().to_vec() };
+    let Some(key) = key else { return LogKeyring { named: named.keys().to_vec(), outside: None } };
     if key.kind() != KeyKind::Ed25519 {
         findings.whole("the key given is a cosigner's, not a log's");
     } else if !named.keys().contains(key) {
         findings.whole("the key given is not one that the log names as its own");
     }
-    vec![key.clone()]
+    LogKeyring { named: named.keys().to_vec(), outside: Some(key.clone()) }
 }
 
 /// The note over the manifest has exactly one signature: a second one by a key that nobody knows could be changed unseen.
-fn check_manifest_signature(bundle: &Bundle<'_>, keys: &[VerifierKey], findings: &mut Findings) {
+fn check_manifest_signature(bundle: &Bundle<'_>, keys: &LogKeyring, findings: &mut Findings) {
     let bytes = bundle.file(MANIFEST_SIGNATURE).unwrap_or_default();
     let note = match Note::parse(bytes) {
         Ok(note) => note,
@@ -92,13 +116,13 @@ fn check_manifest_signature(bundle: &Bundle<'_>, keys: &[VerifierKey], findings:
     if note.text() != note_text(&bundle.manifest.origin, bundle.manifest_bytes) {
         findings.whole(format_args!("{MANIFEST_SIGNATURE}: signs another manifest"));
     }
-    if let Err(error) = note.verify(keys) {
+    if let Err(error) = note.verify(keys.of_manifest()) {
         findings.whole(format_args!("{MANIFEST_SIGNATURE}: {error}"));
     }
 }
 
 /// The checkpoint, also if its signature is bad: what else is wrong is worth knowing.
-fn open_checkpoint(bundle: &Bundle<'_>, keys: &[VerifierKey], findings: &mut Findings) -> Option<Checkpoint> {
+fn open_checkpoint(bundle: &Bundle<'_>, keys: &LogKeyring, findings: &mut Findings) -> Option<Checkpoint> {
     let bytes = bundle.file(CHECKPOINT).unwrap_or_default();
     let note = match Note::parse(bytes) {
         Ok(note) => note,
@@ -107,8 +131,18 @@ fn open_checkpoint(bundle: &Bundle<'_>, keys: &[VerifierKey], findings: &mut Fin
             return None;
         }
     };
-    if let Err(error) = Checkpoint::verify(&note, keys) {
+    let all = keys.of_checkpoint();
+    if let Err(error) = Checkpoint::verify(&note, &all) {
         findings.whole(format_args!("{CHECKPOINT}: {error}"));
+    }
+    if let Some(outside) = &keys.outside
+        && let Err(error) = Checkpoint::verify(&note, std::slice::from_ref(outside))
+    {
+        findings.whole(format_args!("{CHECKPOINT}: by the key given: {error}"));
+    }
+    if note.verify(&all).is_ok_and(|verified| verified.len() != note.signatures().len()) {
+        // It could be changed unseen.
+        findings.whole(format_args!("{CHECKPOINT}: has a signature by a key that is not the log's"));
     }
     let checkpoint = match Checkpoint::parse_text(note.text()) {
         Ok(checkpoint) => checkpoint,

@@ -73,8 +73,14 @@ pub async fn events_post(
     };
     let key = key_of(key.as_bytes())?;
     let query = parts.uri.query().unwrap_or_default();
-    let content_type = parts.headers.get(header::CONTENT_TYPE).map_or(&b""[..], HeaderValue::as_bytes);
-    let digest = sha256_parts(&[query.as_bytes(), b"\0", content_type, b"\0", &body]);
+    let preferred = parts.headers.get("prefer").map_or(&b""[..], HeaderValue::as_bytes);
+    // In binary mode the event's attributes are headers: with other ones it is another event.
+    let mut pieces = vec![query.as_bytes(), b"\0", preferred, b"\0"];
+    for (name, value) in form_headers(&parts.headers) {
+        pieces.extend([name.as_bytes(), b"\0", value, b"\0"]);
+    }
+    pieces.extend([&b"\0"[..], &body]);
+    let digest = sha256_parts(&pieces);
     match state.idempotency.turn(caller.principal, key, "events", digest, state.clock.elapsed())? {
         Turn::Again(known) => {
             let mut response = plain((*known).clone());

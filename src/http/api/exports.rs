@@ -129,7 +129,7 @@ pub async fn export_create(caller: Caller, request: Request) -> Result<Response<
     let subject = ledger.subject_find(&new.subject, new.source.as_deref())?;
     let request = ExportRequest {
         profile,
-        subjects: vec![subject],
+        subjects: ledger.union_of(&subject, Timestamp::MAX).await?,
         disclosure: Disclosure::WholeParts,
         actor: caller.principal,
         now: request::now(&parts.headers, ledger)?,

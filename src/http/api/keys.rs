@@ -10,10 +10,11 @@ use utoipa::ToSchema;
 use crate::crypto::token;
 use crate::domain::ids::{PrincipalId, uuid_v7};
 use crate::http::codes;
-use crate::http::error::Problem;
+use crate::http::error::{Problem, chain};
 use crate::http::front::Caller;
 use crate::http::paging::json_response;
 use crate::http::request::{self, Params};
+use crate::ingest::log_key::LogKeyError;
 use crate::policy::access::Role;
 use crate::store::PrincipalRow;
 
@@ -159,4 +160,59 @@ pub async fn key_revoke(
     ledger.store().principal_revoke(principal, receipt.recorded).await?;
     service.keys_reload().await?;
     Ok(json_response(&json!({ "principal": principal, "position": receipt.position, "revoked": receipt.recorded })))
+}
+
+/// A change of the log key.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewLogKey {
+    /// `scheduled`, `compromised`, `lost` or `algorithm`.
+    #[schema(example = "scheduled")]
+    pub reason: String,
+    /// Days after today on which both keys sign, 30 if absent; 0: the old one signs nothing more.
+    pub overlap_days: Option<u32>,
+}
+
+const OVERLAP_DAYS: u32 = 30;
+
+impl From<LogKeyError> for Problem {
+    fn from(error: LogKeyError) -> Problem {
+        match error {
+            LogKeyError::Submit(source) => source.into(),
+            LogKeyError::Overlap => Problem::member("/overlap_days", "too_large", &error.to_string()),
+            LogKeyError::Refused(_) => Problem::member("/reason", "not_in_enum", &error.to_string()),
+            LogKeyError::Secrets(_) | LogKeyError::Index(_) | LogKeyError::Read(_) | LogKeyError::Absent(_) => {
+                Problem::internal(chain(&error))
+            }
+        }
+    }
+}
+
+/// Change the log key
+///
+/// An entry hands over from the old key to the new one. Until `overlap_until` checkpoints carry the signatures of both under
+/// the one origin: give readers the new `verifier_key` before that day is over.
+#[utoipa::path(
+    post,
+    path = "/v1/admin/log-key",
+    tag = "admin",
+    request_body = NewLogKey,
+    responses(
+        (status = 201, description = "`position`, `verifier_key`, `overlap_until`", body = serde_json::Value),
+        (status = 422, description = "`request_invalid`")
+    )
+)]
+pub async fn log_key_rotate(caller: Caller, request: Request) -> Result<Response<Body>, Problem> {
+    let (parts, body) = request.into_parts();
+    let new: NewLogKey = request::json(&parts.headers, body).await?;
+    let ledger = &caller.service.ledger;
+    let now = request::now(&parts.headers, ledger)?;
+    let days = new.overlap_days.unwrap_or(OVERLAP_DAYS);
+    let rotated = ledger.log_key_rotate(&new.reason, days, caller.principal, now).await?;
+    let key = crate::jobs::checkpoint::verifier_key(ledger).map_err(Problem::internal)?;
+    let mut response = json_response(&json!({
+        "position": rotated.receipt.position, "verifier_key": key.to_string(), "overlap_until": rotated.overlap_until,
+    }));
+    *response.status_mut() = StatusCode::CREATED;
+    Ok(response)
 }

@@ -9,6 +9,7 @@ pub mod health;
 pub mod keys;
 pub mod ledgers;
 pub mod log;
+pub mod merge;
 pub mod proofs;
 pub mod quarantine;
 pub mod receipts;

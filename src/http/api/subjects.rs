@@ -129,7 +129,8 @@ pub(super) fn known(ledger: &Ledger, text: &str) -> Result<(SubjectId, SubjectHe
 
 /// Read what is known of a person
 ///
-/// The number of events, and the identifiers bound to the pseudonym, with their values while their keys exist.
+/// The number of events, and the identifiers bound to the pseudonym, with their values while their keys exist; `subjects`
+/// are all pseudonyms that are read as this person, this one first.
 #[utoipa::path(
     get,
     path = "/v1/subjects/{subject}",
@@ -160,8 +161,10 @@ pub async fn subject_read(caller: Caller, Path(subject): Path<String>) -> Result
         }
     }
     identifiers.reverse();
+    let union = ledger.union_of(&subject, Timestamp::MAX).await?;
     Ok(json_response(&json!({
         "subject": subject,
+        "subjects": union,
         "events": head.sequence,
         "last_position": head.position,
         "first_recorded": first_recorded.filter(|_| at.is_none()),
@@ -201,7 +204,8 @@ fn identifiers_of(opened: &Opened) -> Vec<Value> {
 
 /// Read a person's history
 ///
-/// Newest first, by the links that the entries themselves carry, so nothing of it can be missing. `known_at` leaves out what
+/// Newest first, by the links that the entries themselves carry, so nothing of it can be missing; the histories of merged
+/// subjects are one. `known_at` leaves out what
 /// was recorded later, `as_of` what happened later.
 #[utoipa::path(
     get,
@@ -227,18 +231,20 @@ pub async fn subject_timeline(
 ) -> Result<Response<Body>, Problem> {
     let params = params.only(&["as_of", "known_at", "limit", "cursor"])?;
     let ledger = &caller.service.ledger;
-    let (subject, head) = known(ledger, &subject)?;
+    let (subject, _) = known(ledger, &subject)?;
     let asked = Page::read(&params, ledger.id)?;
     let (as_of, known_at) = (params.time("as_of")?, params.time("known_at")?);
-    let mut at = Some(if params.text("cursor").is_some() { asked.first } else { head.position });
+    let cursor = params.text("cursor").map(|_| asked.first);
+    let union = ledger.union_of(&subject, known_at.unwrap_or(Timestamp::MAX)).await?;
+    let mut walk = Walk::start(ledger, &union, cursor.unwrap_or(u64::MAX)).await?;
+    if cursor.is_some_and(|cursor| walk.next() != Some(cursor)) {
+        return Err(Problem::new(codes::CURSOR_INVALID, "The cursor is not one of this subject."));
+    }
     let mut items = Vec::new();
-    let mut walked = 0;
-    while let Some(position) = at.filter(|_| items.len() < asked.limit && walked < WALK_MAX) {
-        walked += 1;
-        let opened = ledger.open_entry(position).await?;
-        let link = opened.entry.subject.filter(|link| link.subject == subject);
-        let link = link.ok_or_else(|| Problem::new(codes::CURSOR_INVALID, "The cursor is not one of this subject."))?;
-        at = link.previous;
+    while items.len() < asked.limit
+        && walk.walked < WALK_MAX
+        && let Some(opened) = walk.step(ledger).await?
+    {
         if known_at.is_some_and(|until| opened.entry.recorded > until) {
             continue;
         }
@@ -247,7 +253,52 @@ pub async fn subject_timeline(
         }
         items.push(event_view::opened(&opened, caller.role, ledger));
     }
-    Ok(page(&uri, items, at, ledger.id))
+    Ok(page(&uri, items, walk.next(), ledger.id))
+}
+
+/// The histories of subjects that are one person, walked together from the newest entry back.
+struct Walk {
+    /// The next entry of each history.
+    heads: Vec<Option<u64>>,
+    walked: usize,
+}
+
+impl Walk {
+    /// Stands at the newest entries that are not behind `from`; the histories of the others are walked up to there.
+    async fn start(ledger: &Ledger, union: &[SubjectId], from: u64) -> Result<Walk, Problem> {
+        let single = union.len() == 1;
+        let mut walk = Walk { heads: Vec::with_capacity(union.len()), walked: 0 };
+        for subject in union {
+            let mut at = ledger.subject_head(subject)?.map(|head| head.position);
+            // One history alone is entered in its middle: the entry there says whether it belongs to it.
+            if single && at.is_some_and(|at| at > from) {
+                let bytes = ledger.store().entry_at(from).await?.ok_or(ReadError::Absent(from))?;
+                let entry = EntryRef::decode(&bytes).map_err(|source| ReadError::Entry { position: from, source })?;
+                at = entry.subject.filter(|link| link.subject == *subject).map(|_| from);
+            }
+            while let Some(position) = at.filter(|at| !single && *at > from) {
+                let bytes = ledger.store().entry_at(position).await?.ok_or(ReadError::Absent(position))?;
+                let entry = EntryRef::decode(&bytes).map_err(|source| ReadError::Entry { position, source })?;
+                at = entry.subject.and_then(|link| link.previous);
+            }
+            walk.heads.push(at);
+        }
+        Ok(walk)
+    }
+
+    /// Position of the next entry.
+    fn next(&self) -> Option<u64> {
+        self.heads.iter().flatten().max().copied()
+    }
+
+    async fn step(&mut self, ledger: &Ledger) -> Result<Option<Opened>, Problem> {
+        let Some(position) = self.next() else { return Ok(None) };
+        let opened = ledger.open_entry(position).await?;
+        let previous = opened.entry.subject.as_ref().and_then(|link| link.previous);
+        self.heads.iter_mut().filter(|head| **head == Some(position)).for_each(|head| *head = previous);
+        self.walked += 1;
+        Ok(Some(opened))
+    }
 }
 
 /// When it happened: as stated, else when it was recorded.

@@ -286,8 +286,9 @@ pub async fn subject_consent(
         known_at: params.time("known_at")?.unwrap_or(Timestamp::MAX),
     };
     let store = ledger.store();
-    let cells = consent::state(&store, &[subject], at).await?;
-    let acts = consent::history(&store, &[subject], at).await?;
+    let subjects = ledger.union_of(&subject, at.known_at).await?;
+    let cells = consent::state(&store, &subjects, at).await?;
+    let acts = consent::history(&store, &subjects, at).await?;
     Ok(json_response(&SubjectConsent {
         subject: subject.to_string(),
         as_of: at.as_of.to_string(),

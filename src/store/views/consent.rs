@@ -2,6 +2,7 @@
 
 use sqlx::{ColumnIndex, Decode, Row, Type};
 
+use super::ConsentAct;
 use super::rows::ConsentRow;
 use super::sql;
 use crate::domain::ids::SubjectId;
@@ -52,6 +53,29 @@ impl Store {
                 .fetch_all(pool)
                 .await
         })?)
+    }
+
+    /// Acts in the histories of others that undo acts of these subjects, or undo such an undoing, as known at `known_at`:
+    /// position and target. A correction that names another person stands in that person's history.
+    pub async fn consent_undoing(
+        &self,
+        subjects: &[SubjectId],
+        known_at: Timestamp,
+    ) -> Result<Vec<(i64, i64)>, StoreError> {
+        let mut undoing = Vec::new();
+        for subject in subjects {
+            let rows: Vec<(i64, i64)> = on_db!(self.db, views_read, pool => {
+                sqlx::query_as(sql::CONSENT_UNDOING)
+                    .bind(self.key())
+                    .bind(subject.as_bytes().as_slice())
+                    .bind(known_at.micros())
+                    .bind(ConsentAct::Carried.code())
+                    .fetch_all(pool)
+                    .await
+            })?;
+            undoing.extend(rows);
+        }
+        Ok(undoing)
     }
 
     /// How many acts took effect in `[from, to)` as known at `known_at`: act, channel bits, seller, count.

@@ -51,6 +51,13 @@ pub(super) const CONSENT_OF: &str = "SELECT position, line, act, channels, purpo
      valid_until, target, seller, kind, method, record FROM consent_acts WHERE ledger = $1 AND generation = (SELECT \
      generation FROM cursors WHERE ledger = $1 AND projection = 'consent' AND state IN (1, 3)) AND subject = $2 AND \
      recorded <= $3 ORDER BY position, line";
+/// $4 is the code of an act whose target is no undoing.
+pub(super) const CONSENT_UNDOING: &str = "WITH RECURSIVE u(subject, position, target) AS (SELECT subject, position, target FROM consent_acts \
+     WHERE ledger = $1 AND generation = (SELECT generation FROM cursors WHERE ledger = $1 AND projection = 'consent' AND \
+     state IN (1, 3)) AND subject = $2 AND recorded <= $3 UNION SELECT c.subject, c.position, c.target FROM u JOIN \
+     consent_acts c ON c.ledger = $1 AND c.generation = (SELECT generation FROM cursors WHERE ledger = $1 AND \
+     projection = 'consent' AND state IN (1, 3)) AND c.target = u.position AND c.target >= 0 AND c.act <> $4 AND \
+     c.recorded <= $3) SELECT position, target FROM u WHERE subject <> $2 ORDER BY position";
 pub(super) const CONSENT_ACTIVITY: &str = "SELECT act, channels, seller, COUNT(*) FROM consent_acts WHERE ledger = $1 AND generation = (SELECT generation \
      FROM cursors WHERE ledger = $1 AND projection = 'consent' AND state IN (1, 3)) AND effective >= $2 AND effective < $3 \
      AND recorded <= $4 GROUP BY act, channels, seller ORDER BY act, channels, seller";
@@ -132,6 +139,7 @@ pub(in crate::store) const SHARED: &[&str] = &[
     DELETE_QUARANTINE_ITEMS,
     DELETE_PARKED,
     CONSENT_OF,
+    CONSENT_UNDOING,
     CONSENT_ACTIVITY,
     MONEY_DAILY,
     MONEY_EXACT,
