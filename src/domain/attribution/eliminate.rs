@@ -76,7 +76,7 @@ pub(super) struct Chain {
 const NOWHERE: u32 = u32::MAX;
 
 /// Above this share of all possible flows a block is worked on as a full matrix.
-const FULL_SHARE: f64 = 0.15;
+const FULL_SHARE: f64 = 0.12;
 
 impl Chain {
     /// A chain of these rows.

@@ -15,6 +15,7 @@ pub(super) struct FastHasher(u64);
 const SPREAD: u64 = 0x9e37_79b9_7f4a_7c15;
 
 impl FastHasher {
+    #[inline]
     fn fold(&mut self, word: u64) {
         let product = u128::from(self.0 ^ word ^ SPREAD) * u128::from(SPREAD.rotate_left(31) | 1);
         // Both halves: the high bits of the sum choose the group in the table, the low bits the bucket.
@@ -27,16 +28,25 @@ impl Hasher for FastHasher {
         self.0
     }
 
+    #[inline]
     fn write(&mut self, bytes: &[u8]) {
-        let (words, rest) = bytes.as_chunks::<8>();
-        for word in words {
-            self.fold(u64::from_le_bytes(*word));
+        let length = (bytes.len() as u64) << 56;
+        // Names are mostly 4 to 16 bytes: two words that may overlap hold them whole.
+        if let (Some(first), Some(last)) = (bytes.first_chunk::<8>(), bytes.last_chunk::<8>()) {
+            self.fold(u64::from_le_bytes(*first) ^ length);
+            if bytes.len() > 16 {
+                let (words, _) = bytes.as_chunks::<8>();
+                words.iter().skip(1).for_each(|word| self.fold(u64::from_le_bytes(*word)));
+            }
+            if bytes.len() > 8 {
+                self.fold(u64::from_le_bytes(*last));
+            }
+        } else if let (Some(first), Some(last)) = (bytes.first_chunk::<4>(), bytes.last_chunk::<4>()) {
+            let (first, last) = (u64::from(u32::from_le_bytes(*first)), u64::from(u32::from_le_bytes(*last)));
+            self.fold((first | last << 32) ^ length);
+        } else {
+            self.fold(bytes.iter().fold(length, |word, byte| word << 8 ^ u64::from(*byte)));
         }
-        let mut last = [0; 8];
-        for (place, byte) in last.iter_mut().zip(rest) {
-            *place = *byte;
-        }
-        self.fold(u64::from_le_bytes(last) ^ ((bytes.len() as u64) << 56));
     }
 
     fn write_u8(&mut self, value: u8) {

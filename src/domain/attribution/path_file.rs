@@ -6,7 +6,7 @@
 
 use std::borrow::Cow;
 
-use super::csv::{Column, FileError, Problem, Table, number};
+use super::csv::{Column, FileError, Problem, Table, find, number};
 use super::names::{NameId, Names};
 
 /// Journeys that took the same steps.
@@ -111,12 +111,18 @@ fn read_steps(path: &[u8], separator: u8, channels: &mut Names, steps: &mut Vec<
     if path.trim_ascii().is_empty() {
         return Err(Problem::Empty);
     }
-    for step in path.split(|byte| *byte == separator) {
+    let mut rest = Some(path);
+    while let Some(path) = rest {
+        let (step, after) = match find(path, separator) {
+            Some(end) => (path.get(..end).unwrap_or_default(), path.get(end + 1..)),
+            None => (path, None),
+        };
         let name = step.trim_ascii();
         if name.is_empty() {
             return Err(Problem::EmptyStep);
         }
         steps.push(channels.id(name)?);
+        rest = after;
     }
     Ok(())
 }

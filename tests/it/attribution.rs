@@ -1,0 +1,6 @@
+//! Attribution: golden answers, properties against brute force, and the command.
+
+mod command;
+mod golden;
+mod properties;
+mod reference;
