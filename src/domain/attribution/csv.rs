@@ -1,5 +1,7 @@
 //! Lines of comma or semicolon separated files (RFC 4180, one record a line), and errors that name their place.
 
+#![expect(clippy::float_arithmetic, reason = "numbers of a path file are weights of an analysis, not booked money")]
+
 use std::borrow::Cow;
 use std::fmt;
 
@@ -257,9 +259,25 @@ pub(super) fn find(text: &[u8], byte: u8) -> Option<usize> {
 /// Reads a decimal number: digits with an optional sign, point and exponent.
 #[inline]
 pub(super) fn number(text: &[u8]) -> Result<f64, Problem> {
-    // Counts are short runs of digits nearly always.
-    if !text.is_empty() && text.len() < 16 && text.iter().all(u8::is_ascii_digit) {
-        return Ok(text.iter().fold(0_u64, |sum, digit| sum * 10 + u64::from(digit - b'0')) as f64);
+    // Nearly always a short run of digits with a point in it. Both the digits and the power of ten are then exact floats,
+    // and one division rounds as a parser would.
+    if let (Some(first), true) = (text.first(), text.len() < 16)
+        && first.is_ascii_digit()
+    {
+        let (mut digits, mut scale, mut plain) = (0_u64, None, true);
+        for byte in text {
+            match byte {
+                b'0'..=b'9' => {
+                    digits = digits * 10 + u64::from(byte - b'0');
+                    scale = scale.map(|scale: f64| scale * 10.0);
+                }
+                b'.' if scale.is_none() => scale = Some(1.0),
+                _ => plain = false,
+            }
+        }
+        if plain {
+            return Ok(digits as f64 / scale.unwrap_or(1.0));
+        }
     }
     let text = text.trim_ascii();
     if text.is_empty() {
@@ -308,7 +326,10 @@ mod tests {
         {
             assert_eq!(number(text.as_bytes()), Ok(expected), "{text}");
         }
-        for text in ["1,5", "0x10", "nan", "inf", "-", "1e999", "1 000", "\u{663}"] {
+        for text in ["0.1", "19.99", "123456789012.34", "0.00000001", "5.", "74802.97"] {
+            assert_eq!(number(text.as_bytes()), Ok(text.parse().unwrap()), "{text}");
+        }
+        for text in ["1,5", "1.2.3", "0x10", "nan", "inf", "-", "1e999", "1 000", "\u{663}"] {
             assert_eq!(number(text.as_bytes()), Err(Problem::Number), "{text}");
         }
         assert_eq!(number(b"  "), Err(Problem::Empty));

@@ -37,27 +37,31 @@ def channel_attribution(table, large):
 
 
 def marketing_attribution_models(table, _large):
-    import marketing_attribution_models as peer
+    from mam import MAM
 
-    print(f"marketing-attribution-models: {[name for name in dir(peer) if name[0].isupper()]}", flush=True)
-    journeys = []
-    for at, row in enumerate(table.itertuples(index=False)):
-        steps = row.path.split(" > ")
-        journeys.append((at, " > ".join(steps), row.total_conversions > 0, row.total_conversion_value))
-    grouped = pandas.DataFrame(journeys, columns=["journey_id", "channels", "converted", "value"])
-    model = peer.MAM(
-        grouped,
-        group_channels=False,
-        channels_colname="channels",
-        journey_with_conv_colname="converted",
-        conversion_value="value",
-        path_separator=" > ",
-    )
-    for name in ("attribution_first_click", "attribution_last_click", "attribution_all", "attribution_position_based"):
-        if hasattr(model, name):
-            say(f"MAM {name}", len(table), best(getattr(model, name), 1))
-    if hasattr(model, "attribution_markov"):
-        say("MAM attribution_markov (order 1)", len(table), best(model.attribution_markov, 1))
+    # One row for the journeys that converted and one for those that did not, as this peer wants them.
+    kinds = (("total_conversions", True), ("total_null", False))
+    parts = []
+    for count, converted in kinds:
+        part = table[table[count] > 0]
+        value = part["total_conversion_value"] if converted else 0.0
+        parts.append(pandas.DataFrame({"path": part["path"], "times": part[count], "converted": converted, "value": value}))
+    grouped = pandas.concat(parts, ignore_index=True)
+
+    def load():
+        return MAM(
+            grouped,
+            format_type="grouped_journey",
+            channels_colname="path",
+            journey_with_conv_colname="converted",
+            occurrences_colname="times",
+            conversion_value_colname="value",
+        )
+
+    say("MAM load", len(grouped), best(load))
+    model = load()
+    for name in ("first_click", "last_click", "linear", "position_based", "markov", "shapley"):
+        say(f"MAM {name} (after loading)", len(grouped), best(getattr(model, f"run_{name}")))
 
 
 def main():
