@@ -31,7 +31,7 @@ const FIVE: [&str; 5] = ["first", "last", "linear", "position", "shapley_sets"];
 struct Draws(u64);
 
 impl Draws {
-    fn next(&mut self) -> u64 {
+    fn draw(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = self.0;
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -40,7 +40,7 @@ impl Draws {
     }
 
     fn uniform(&mut self) -> f64 {
-        (self.next() >> 11) as f64 / (1_u64 << 53) as f64
+        (self.draw() >> 11) as f64 / (1_u64 << 53) as f64
     }
 
     fn pick(&mut self, weights: &[f64]) -> usize {
@@ -186,7 +186,7 @@ fn touches_in_bounded_memory() {
     for journey in 0..touches / 8 {
         gathered.clear();
         for seq in 1..=8 {
-            let (day, channel) = (seq * 3 + draws.next() % 3, draws.next() % 12);
+            let (day, channel) = (seq * 3 + draws.draw() % 3, draws.draw() % 12);
             let mark = if seq == 2 { "lead_created" } else { "" };
             line.clear();
             write!(line, "J{journey:08},{seq},2026-03-{day:02}T10:00:00Z,channel{channel},{mark}").unwrap();
@@ -195,7 +195,7 @@ fn touches_in_bounded_memory() {
         }
         line.clear();
         if journey % 8 == 0 {
-            write!(line, "J{journey:08},1,2026-03-28T10:00:00Z,{}", 1_000 + draws.next() % 90_000).unwrap();
+            write!(line, "J{journey:08},1,2026-03-28T10:00:00Z,{}", 1_000 + draws.draw() % 90_000).unwrap();
         } else {
             write!(line, "J{journey:08},0,,0").unwrap();
         }

@@ -124,11 +124,11 @@ impl Draws {
     fn new(seed: u64, replicate: u32) -> Draws {
         let mut draws = Draws(seed);
         // A replicate's own stream: its number goes through the mixer before it moves the state.
-        draws.0 ^= Draws(u64::from(replicate)).next();
+        draws.0 ^= Draws(u64::from(replicate)).draw();
         draws
     }
 
-    fn next(&mut self) -> u64 {
+    fn draw(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = self.0;
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -138,7 +138,7 @@ impl Draws {
 
     /// Above 0, at most 1.
     fn uniform(&mut self) -> f64 {
-        ((self.next() >> 11) + 1) as f64 / (1_u64 << 53) as f64
+        ((self.draw() >> 11) + 1) as f64 / (1_u64 << 53) as f64
     }
 
     /// A Poisson draw: by multiplication for small means, by transformed rejection (PTRS, Hormann 1993) for others.

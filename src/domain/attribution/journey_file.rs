@@ -10,7 +10,8 @@ use std::borrow::Cow;
 use crate::domain::time::Timestamp;
 
 use super::Vocabulary;
-use super::csv::{Column, FileError, Problem, Table, instant, whole};
+use super::csv::{Column, FileError, Problem, Table};
+use super::fields::{instant, whole};
 use super::journey::Touch;
 use super::rules::TOUCHES_MAX;
 

@@ -12,6 +12,7 @@ pub mod counts;
 mod csv;
 mod eliminate;
 mod fast_hash;
+mod fields;
 pub mod journey;
 pub mod journey_file;
 pub mod markov;

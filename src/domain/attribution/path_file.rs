@@ -6,7 +6,8 @@
 
 use std::borrow::Cow;
 
-use super::csv::{Column, FileError, Problem, Table, find, number};
+use super::csv::{Column, FileError, Problem, Table};
+use super::fields::{find, number};
 use super::names::{NameId, Names};
 
 /// Journeys that took the same steps.
