@@ -132,7 +132,10 @@ fn read_steps(path: &[u8], separator: u8, channels: &mut Names, steps: &mut Vec<
 mod tests {
     use super::*;
 
-    fn read(text: &str) -> Result<Vec<(Vec<String>, f64, f64, f64)>, String> {
+    /// Steps, conversions, journeys without, value.
+    type Line = (Vec<String>, f64, f64, f64);
+
+    fn read(text: &str) -> Result<Vec<Line>, String> {
         let mut lines = text.as_bytes().split_inclusive(|byte| *byte == b'\n');
         let header = lines.next().unwrap_or_default();
         let (mut file, _) = PathFile::open(header, b'>').map_err(|error| error.to_string())?;
@@ -146,7 +149,7 @@ mod tests {
         Ok(rows)
     }
 
-    fn row(steps: &[&str], conversions: f64, nulls: f64, value: f64) -> (Vec<String>, f64, f64, f64) {
+    fn row(steps: &[&str], conversions: f64, nulls: f64, value: f64) -> Line {
         (steps.iter().map(|step| (*step).to_owned()).collect(), conversions, nulls, value)
     }
 

@@ -223,7 +223,6 @@ mod tests {
     }
 
     #[test]
-    #[expect(clippy::float_arithmetic, reason = "compares with the maths library")]
     fn half_lives_halve() {
         let week = 7 * MICROS_PER_DAY;
         assert_eq!(halved(0, week), 1 << 62);

@@ -217,7 +217,7 @@ fn journeys_worked_out_by_hand() {
         "j1,1,mail,custom:clicks@2,0\nj1,2,sms,custom:clicks@2,501\nj1,3,call,custom:clicks@2,500\n",
         "j1,1,mail,custom:half,401\nj1,2,sms,custom:half,400\nj1,3,call,custom:half,200\n",
     ] {
-        assert!(text.contains(&line), "{line}\nis not in\n{text}");
+        assert!(text.contains(line), "{line}\nis not in\n{text}");
     }
     assert_figures(
         &got,
