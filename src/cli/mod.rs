@@ -1,6 +1,7 @@
 //! The command line: one file per command. Reading commands take `--json`. Exit codes: 0 done, 1 failed, 2 usage, 3
 //! verification failed, 78 configuration.
 
+mod attribute;
 mod completions;
 mod config;
 mod control;
@@ -53,6 +54,8 @@ enum Command {
     Prove(prove::Prove),
     /// Write an audit bundle that a stranger can verify offline
     Export(export::Export),
+    /// Say which channels earned conversions, by the models you name
+    Attribute(attribute::Attribute),
     /// List data keys or make an API key
     #[command(subcommand)]
     Keys(keys::Keys),
@@ -144,6 +147,7 @@ async fn dispatch(command: Command) -> Outcome {
         Command::Verify(verify) => verify.run().await,
         Command::Prove(prove) => prove.run().await,
         Command::Export(export) => export.run().await,
+        Command::Attribute(attribute) => attribute.run(),
         Command::Keys(keys) => keys.run().await,
         Command::Config(config) => config.run(),
         Command::Openapi => openapi::run(),

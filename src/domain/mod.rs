@@ -1,5 +1,6 @@
 //! Values and state machines. This layer does no IO and knows no clock, randomness or environment: they are arguments.
 
+pub mod attribution;
 pub mod country;
 pub mod email;
 pub mod identifier;

@@ -28,19 +28,26 @@ impl Cell {
 pub fn table(columns: &[&str], rows: &[Vec<Cell>]) -> Response<Body> {
     let mut out = String::with_capacity(64 * (rows.len() + 1));
     line(&mut out, columns.iter().map(|column| (*column).to_owned()));
+    out.push_str("\r\n");
     for row in rows {
-        line(
-            &mut out,
-            row.iter().map(|cell| match cell {
-                Cell::Plain(text) => text.clone(),
-                Cell::Text(text) => defused(text),
-            }),
-        );
+        self::row(&mut out, row);
+        out.push_str("\r\n");
     }
     let mut response = Response::new(Body::from(out));
     let media = HeaderValue::from_static("text/csv; charset=utf-8; header=present");
     response.headers_mut().insert(header::CONTENT_TYPE, media);
     response
+}
+
+/// Writes one row, without a line break.
+pub fn row(out: &mut String, cells: &[Cell]) {
+    line(
+        out,
+        cells.iter().map(|cell| match cell {
+            Cell::Plain(text) => text.clone(),
+            Cell::Text(text) => defused(text),
+        }),
+    );
 }
 
 fn line(out: &mut String, cells: impl Iterator<Item = String>) {
@@ -56,7 +63,6 @@ fn line(out: &mut String, cells: impl Iterator<Item = String>) {
             out.push_str(&cell);
         }
     }
-    out.push_str("\r\n");
 }
 
 /// Spreadsheets take cells that begin so for formulas.
@@ -76,6 +82,6 @@ mod tests {
         assert_eq!(defused("spring=sale"), "spring=sale");
         let mut out = String::new();
         line(&mut out, ["-12.34".to_owned(), "a,\"b\"".to_owned()].into_iter());
-        assert_eq!(out, "-12.34,\"a,\"\"b\"\"\"\r\n");
+        assert_eq!(out, "-12.34,\"a,\"\"b\"\"\"");
     }
 }
