@@ -2,6 +2,7 @@
 
 pub mod country;
 pub mod email;
+pub mod hold;
 pub mod identifier;
 pub mod ids;
 pub mod money;

@@ -72,6 +72,11 @@ impl DataKeys {
         self.cache().retain(|slot, _| slot.owner != *owner);
     }
 
+    /// Forgets every key of several owners.
+    pub fn evict_owners(&self, owners: &std::collections::HashSet<[u8; 16]>) {
+        self.cache().retain(|slot, _| !owners.contains(&slot.owner));
+    }
+
     fn cached(&self, slot: &DekSlot, now: Duration) -> Option<Dek> {
         let cache = self.cache();
         let found = cache.get(slot)?;

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use serde::Deserialize;
+use serde_json::Value;
 
 use super::ledger::{Ledger, OpenError};
 use super::tree::TreeState;
@@ -13,6 +14,7 @@ use crate::crypto::hash::Digest;
 use crate::domain::identifier::{Identifier, IdentifierKind};
 use crate::domain::parts::PartKind;
 use crate::store::Head;
+use crate::store::index::NOBODY;
 
 /// Entries read at a time.
 const CHUNK: u64 = 4_096;
@@ -129,8 +131,27 @@ impl Ledger {
                 }
             }
         }
+        let marks = if super::erasure::is_marking(entry.event_type) {
+            let opened = self.open_entry(position).await.map_err(|error| log(position, error))?;
+            let data = |kind| {
+                let part: Value = serde_json::from_slice(opened.plaintext(kind)?).ok()?;
+                part.get("data").cloned()
+            };
+            let business = data(PartKind::Business).or_else(|| data(PartKind::Public));
+            let subject = entry.subject.map(|link| link.subject);
+            super::erasure::marks(
+                entry.event_type,
+                subject.as_ref(),
+                business.as_ref(),
+                data(PartKind::Personal).as_ref(),
+            )
+        } else {
+            Vec::new()
+        };
         let mut index = self.index_write();
         let tail = index.tail_mut();
+        let owner = entry.subject.map_or(NOBODY, |link| *link.subject.as_bytes());
+        marks.into_iter().for_each(|mark| tail.bind(mark, owner));
         let link = entry.subject.as_ref().map(|link| (link.subject.as_bytes(), link.sequence));
         tail.entry(position, &entry.dedupe, link);
         if let Some(link) = &entry.subject {

@@ -1,6 +1,7 @@
 //! Sealed parts. Only retention and erasure delete them, through the shredding connection.
 
-use super::db::on_db;
+use super::db::{Db, on_db};
+use super::pack::Packed;
 use super::rows::{to_i64, to_u64};
 use super::{Store, StoreError, sql};
 
@@ -63,5 +64,29 @@ impl Store {
                 .map(|_| ())
         })?;
         Ok(())
+    }
+
+    /// Deletes stored parts (position and part number) for good, all or none; those that are gone already are no error.
+    pub async fn payloads_delete(&self, parts: &[(u64, u8)]) -> Result<u64, StoreError> {
+        if parts.is_empty() {
+            return Ok(0);
+        }
+        Ok(match &self.db {
+            Db::Sqlite(pools) => {
+                let mut packed = Packed::with_capacity(parts.len(), 40, 0);
+                for (position, part) in parts {
+                    packed.row().number(*position).number((*part).into());
+                }
+                let query = sqlx::query(sql::sqlite::PAYLOADS_DELETE).bind(self.key()).bind(packed.count);
+                query.bind(packed.heads).execute(&pools.shred).await?.rows_affected()
+            }
+            Db::Postgres(pools) => sqlx::query(sql::postgres::PAYLOADS_DELETE)
+                .bind(self.key())
+                .bind(parts.iter().map(|(position, _)| to_i64(*position)).collect::<Vec<_>>())
+                .bind(parts.iter().map(|(_, part)| i64::from(*part)).collect::<Vec<_>>())
+                .execute(&pools.shred)
+                .await?
+                .rows_affected(),
+        })
     }
 }
