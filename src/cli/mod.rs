@@ -5,6 +5,7 @@ mod completions;
 mod config;
 mod control;
 mod demo;
+mod erase;
 mod events;
 mod export;
 mod init;
@@ -13,6 +14,7 @@ mod ledger;
 mod openapi;
 mod progress;
 mod prove;
+mod retain;
 mod seed;
 mod serve;
 mod verify;
@@ -53,6 +55,10 @@ enum Command {
     Prove(prove::Prove),
     /// Write an audit bundle that a stranger can verify offline
     Export(export::Export),
+    /// Destroy what of persons no law obliges to keep
+    Erase(erase::Erase),
+    /// End keys whose retention class's days are over
+    Retain(retain::Retain),
     /// List data keys or make an API key
     #[command(subcommand)]
     Keys(keys::Keys),
@@ -144,6 +150,8 @@ async fn dispatch(command: Command) -> Outcome {
         Command::Verify(verify) => verify.run().await,
         Command::Prove(prove) => prove.run().await,
         Command::Export(export) => export.run().await,
+        Command::Erase(erase) => erase.run().await,
+        Command::Retain(retain) => retain.run().await,
         Command::Keys(keys) => keys.run().await,
         Command::Config(config) => config.run(),
         Command::Openapi => openapi::run(),

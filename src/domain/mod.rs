@@ -9,5 +9,6 @@ pub mod money;
 pub mod nanp;
 pub mod parts;
 pub mod phone;
+pub mod privacy;
 pub mod reply;
 pub mod time;

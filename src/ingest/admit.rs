@@ -342,7 +342,8 @@ impl Lane {
                             Ok(()) => {}
                             Err(NotRecorded::Refused(outcome)) => refusals.push((*index, outcome)),
                             Err(NotRecorded::Fenced(_)) if job.options.strict => {
-                                refusals.push((*index, refused(FENCED, "the person is being erased; post again later")));
+                                refusals
+                                    .push((*index, refused(FENCED, "the person is being erased; post again later")));
                             }
                             Err(NotRecorded::Fenced(event)) => {
                                 self.keep_fenced(batch, job, slot, *event, candidates).await?;
@@ -556,10 +557,11 @@ impl Lane {
         let Some(token) = self.ledger.suppression_token(identifier) else { return Ok(()) };
         let schema = self.service_schema("suppression.token_kept")?;
         let data = token_data(&self.ledger, identifier.kind, &token, "internal_dnc");
-        let binds = marks(&schema.event_type, None, Some(&data), None);
+        let binds = marks(&self.ledger.secrets, &schema.event_type, None, Some(&data), None);
         let known = |blind: &[u8; 16]| self.ledger.index_read().identifier(blind).map(|found| found.is_some());
-        let pending =
-            |batch: &Batch| batch.admitted.iter().any(|draft| binds.iter().all(|mark| draft.admitted.binds.contains(mark)));
+        let pending = |batch: &Batch| {
+            batch.admitted.iter().any(|draft| binds.iter().all(|mark| draft.admitted.binds.contains(mark)))
+        };
         if pending(batch) || binds.first().map_or(Ok(true), known)? {
             return Ok(());
         }
@@ -648,7 +650,7 @@ impl Lane {
         resolution: Option<&Resolution>,
     ) -> Result<Draft, LaneError> {
         let subject = resolution.map(|found| found.subject);
-        let binds = marks_of(&event, subject.as_ref());
+        let binds = marks_of(&self.ledger.secrets, &event, subject.as_ref());
         let mut business = event.business;
         if resolution.is_some_and(|found| found.conflict) {
             let derived = business.entry("derived").or_insert_with(|| Value::Object(Map::new()));

@@ -12,11 +12,11 @@ use serde_json::{Map, Value};
 use super::accept::Validated;
 use super::ledger::Ledger;
 use super::resolve::{PendingBindings, owner_of};
+use super::secrets::LedgerSecrets;
 use super::subjects::{FindError, SubjectsSealError};
 use crate::domain::email::Email;
 use crate::domain::identifier::{Identifier, IdentifierKind};
 use crate::domain::ids::{KeyId, SubjectId};
-use crate::domain::parts::RetentionClass;
 use crate::domain::phone::Phone;
 use crate::store::index::{Forget, Index, RunError};
 
@@ -79,11 +79,12 @@ fn token(text: &Value) -> Option<[u8; 32]> {
 
 /// Whether entries of a type bind marks or tokens.
 pub(super) fn is_marking(event_type: &str) -> bool {
-    matches!(event_type, "subject.erasure_started" | "subject.erased" | "suppression.token_kept")
+    matches!(event_type, "subject.erasure_started" | "subject.erased" | "subject.carried" | "suppression.token_kept")
 }
 
 /// What an entry of a marking type binds, from the data of its parts.
 pub(super) fn marks(
+    secrets: &LedgerSecrets,
     event_type: &str,
     subject: Option<&SubjectId>,
     business: Option<&Value>,
@@ -96,6 +97,12 @@ pub(super) fn marks(
             std::iter::once(fence_mark(subject)).chain(map).collect()
         }
         ("subject.erased", Some(subject)) => vec![fence_mark(subject), erased_mark(subject)],
+        ("subject.carried", Some(_)) => {
+            let kind = business.and_then(|data| data.get("identifier_kind")).and_then(Value::as_str);
+            let kind = kind.and_then(|kind| kind.parse::<IdentifierKind>().ok());
+            let value = personal.and_then(|data| data.get("value")).and_then(Value::as_str);
+            kind.zip(value).map(|(kind, value)| secrets.blind.blind_index(kind, value)).into_iter().collect()
+        }
         ("suppression.token_kept", None) => {
             let kept = business.and_then(|data| data.get("token")).and_then(token);
             kept.map(|token| halves(&token).0).into_iter().collect()
@@ -105,13 +112,13 @@ pub(super) fn marks(
 }
 
 /// As [`marks`], for an event that was just accepted.
-pub(super) fn marks_of(event: &Validated, subject: Option<&SubjectId>) -> Vec<[u8; 16]> {
+pub(super) fn marks_of(secrets: &LedgerSecrets, event: &Validated, subject: Option<&SubjectId>) -> Vec<[u8; 16]> {
     if !event.schema.service || !is_marking(&event.schema.event_type) {
         return Vec::new();
     }
-    let personal = event.personal.iter().find(|(class, _)| *class == RetentionClass::Privacy);
+    let personal = event.personal.iter().find(|(class, _)| *class == event.schema.class);
     let personal = personal.and_then(|(_, part): &(_, Map<String, Value>)| part.get("data"));
-    marks(&event.schema.event_type, subject, event.business.get("data"), personal)
+    marks(secrets, &event.schema.event_type, subject, event.business.get("data"), personal)
 }
 
 /// Data of `suppression.token_kept`.

@@ -141,6 +141,8 @@ pub struct Ledger {
     items: Mutex<std::collections::HashMap<[u8; 32], Closing>>,
     clock_anchor: Mutex<(i64, Duration)>,
     catching_up: tokio::sync::Mutex<()>,
+    /// Held while keys are being destroyed: erasures and retention go one after the other.
+    pub destroying: tokio::sync::Mutex<()>,
     /// Number of the next registration of a customer's type; held while one is registered.
     pub(super) registering: tokio::sync::Mutex<u64>,
 }
@@ -194,6 +196,7 @@ impl Ledger {
             items: Mutex::new(std::collections::HashMap::new()),
             clock_anchor: Mutex::new(anchor),
             catching_up: tokio::sync::Mutex::new(()),
+            destroying: tokio::sync::Mutex::new(()),
             registering: tokio::sync::Mutex::new(0),
         });
         ledger.rebuild(report.head).await?;
@@ -289,7 +292,8 @@ impl Ledger {
         now: Option<Timestamp>,
     ) -> Result<Vec<Receipt>, SubmitError> {
         let types: Vec<String> = events.iter().map(|(event_type, ..)| (*event_type).to_owned()).collect();
-        let events = events.into_iter().map(|(event_type, subject, data)| self.own(event_type, subject, data)).collect();
+        let events =
+            events.into_iter().map(|(event_type, subject, data)| self.own(event_type, subject, data)).collect();
         let options = SubmitOptions { actor, strict: true, dry_run: false, now, service: true, closing: None };
         let outcomes = self.submit(events, options).await?;
         let receipts = outcomes.into_iter().zip(types).map(|(outcome, event_type)| match outcome {

@@ -140,6 +140,7 @@ impl Ledger {
             let business = data(PartKind::Business).or_else(|| data(PartKind::Public));
             let subject = entry.subject.map(|link| link.subject);
             super::erasure::marks(
+                &self.secrets,
                 entry.event_type,
                 subject.as_ref(),
                 business.as_ref(),

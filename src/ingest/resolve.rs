@@ -50,7 +50,11 @@ impl SubjectMint {
     }
 }
 
-pub(super) fn owner_of(index: &Index, pending: &PendingBindings, blind: &[u8; 16]) -> Result<Option<SubjectId>, RunError> {
+pub(super) fn owner_of(
+    index: &Index,
+    pending: &PendingBindings,
+    blind: &[u8; 16],
+) -> Result<Option<SubjectId>, RunError> {
     if let Some(subject) = pending.get(blind) {
         return Ok(Some(*subject));
     }

@@ -13,6 +13,7 @@ mod chain_vectors;
 mod conformance;
 mod disconnect;
 mod engines;
+mod erasure;
 mod evidence;
 mod http;
 mod index_runs;

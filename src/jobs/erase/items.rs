@@ -76,9 +76,9 @@ pub(super) async fn open_items(
     while first < end {
         let next = end.min(first + READ_ENTRIES);
         let block = store.entry_block(first, next).await?;
-        let received = block.iter().filter(|(_, bytes)| {
-            EntryRef::decode(bytes).is_ok_and(|entry| entry.event_type == "quarantine.received")
-        });
+        let received = block
+            .iter()
+            .filter(|(_, bytes)| EntryRef::decode(bytes).is_ok_and(|entry| entry.event_type == "quarantine.received"));
         let positions: Vec<u64> = received.map(|(position, _)| position).collect();
         for position in positions {
             found.extend(open_item(ledger, position).await?);

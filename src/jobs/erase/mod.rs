@@ -8,16 +8,18 @@
 //! law obliges to keep stays, a hold wins over everything, suppression survives, and what cannot be finished is an error,
 //! never a silence.
 
+mod certificate;
 mod items;
 mod journal;
 mod person;
 mod plan;
 mod run;
 
+pub use certificate::certificate;
 pub use journal::{DoomedKey, Erasure, Item, Journal, Kept, State};
 pub use person::{HeldPart, Person};
 pub use plan::{ClassFate, Plan, plan};
-pub use run::{EraseOptions, Progress, STEPS, Step, apply_journal, begin, resume, run};
+pub use run::{EraseOptions, Progress, STEPS, Step, after_release, apply_journal, begin, resume, run};
 
 use std::sync::Arc;
 
@@ -82,27 +84,59 @@ pub enum EraseError {
     Archive(#[from] crate::blob::BlobError),
 }
 
-/// Starts the job that finishes, once, what an earlier process left unfinished, and destroys again what a restored backup
-/// brought back.
+/// How often the job looks for erasures that wait or were cut short.
+const LOOK_EVERY: std::time::Duration = std::time::Duration::from_secs(60);
+
+/// Starts the job: destroys again what a restored backup brought back, finishes what an earlier process left unfinished,
+/// begins what a hold no longer keeps, and copies the journal to the archive.
 pub fn start(ledger: &Arc<Ledger>, archive: Option<Arc<crate::blob::Archive>>) {
     let ledger = Arc::clone(ledger);
     ledger.tasks.clone().spawn(async move {
-        if !ledger.is_leader() {
-            return;
-        }
         let options = EraseOptions { archive, ..EraseOptions::new(SERVICE, &ledger) };
-        let finished = async {
-            let again = apply_journal(&ledger).await?;
-            let resumed = resume(&ledger, &options, &|_| {}).await?;
-            Ok::<_, EraseError>((again, resumed.len()))
-        };
-        match finished.await {
-            Ok((0, 0)) => {}
-            Ok((again, resumed)) => tracing::warn!(again, resumed, "erase.resumed"),
-            Err(error) => {
-                tracing::error!(error = %error, source = ?std::error::Error::source(&error), "erase.resume failed");
-                metrics::counter!("tallystick_erasure_failures_total").increment(1);
+        let mut copied = std::collections::BTreeSet::new();
+        let mut restored = false;
+        loop {
+            if ledger.is_leader() {
+                let looked = look(&ledger, &options, &mut copied, &mut restored).await;
+                if let Err(error) = looked {
+                    tracing::error!(error = %error, source = ?std::error::Error::source(&error), "erase.resume failed");
+                    metrics::counter!("tallystick_erasure_failures_total").increment(1);
+                }
+            }
+            tokio::select! {
+                () = tokio::time::sleep(LOOK_EVERY) => {}
+                () = ledger.tasks.stopping() => return,
             }
         }
     });
+}
+
+async fn look(
+    ledger: &Arc<Ledger>,
+    options: &EraseOptions,
+    copied: &mut std::collections::BTreeSet<crate::domain::ids::EventId>,
+    restored: &mut bool,
+) -> Result<(), EraseError> {
+    if !*restored {
+        let again = apply_journal(ledger).await?;
+        if again > 0 {
+            tracing::warn!(again, "erase.applied: a restored backup had brought keys back");
+        }
+        *restored = true;
+    }
+    let resumed = resume(ledger, options, &|_| {}).await?;
+    let done = resumed.iter().filter(|erasure| erasure.state == State::Done).count();
+    if done > 0 {
+        tracing::info!(done, "erase.resumed");
+    }
+    if let Some(archive) = &options.archive {
+        let journal = Journal::of(ledger);
+        let failed = |source| EraseError::Journal { folder: journal.folder().to_path_buf(), source };
+        for erasure in journal.all().map_err(failed)?.iter().filter(|erasure| erasure.state == State::Done) {
+            if copied.insert(erasure.erasure) {
+                run::copy_out(archive, erasure).await?;
+            }
+        }
+    }
+    Ok(())
 }

@@ -172,13 +172,7 @@ impl Person {
     }
 
     /// Takes in an entry whose content matters, in the order of the log.
-    fn take(
-        &mut self,
-        opened: &Opened,
-        position: u64,
-        subject: SubjectId,
-        merged: &mut BTreeMap<SubjectId, bool>,
-    ) {
+    fn take(&mut self, opened: &Opened, position: u64, subject: SubjectId, merged: &mut BTreeMap<SubjectId, bool>) {
         let identifier = |kind, value| Identifier { kind, value };
         match opened.entry.event_type.as_str() {
             "identifier.bound" => {
@@ -243,11 +237,7 @@ fn speaks(event_type: &str) -> bool {
 ///
 /// # Errors
 /// What the store answers.
-pub(super) async fn erased_at(
-    ledger: &Ledger,
-    subject: SubjectId,
-    erasure: &EventId,
-) -> Result<Vec<u64>, EraseError> {
+pub(super) async fn erased_at(ledger: &Ledger, subject: SubjectId, erasure: &EventId) -> Result<Vec<u64>, EraseError> {
     let store = ledger.store();
     let mut positions = Vec::new();
     let mut next = ledger.subject_head(&subject)?.map(|head| head.position);

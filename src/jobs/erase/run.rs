@@ -170,15 +170,37 @@ pub async fn begin(
 ///
 /// # Errors
 /// As [`run`].
-pub async fn resume(
-    ledger: &Arc<Ledger>,
-    options: &EraseOptions,
-    told: Told<'_>,
-) -> Result<Vec<Erasure>, EraseError> {
+pub async fn resume(ledger: &Arc<Ledger>, options: &EraseOptions, told: Told<'_>) -> Result<Vec<Erasure>, EraseError> {
     let journal = Journal::of(ledger);
     let all = journal.all().map_err(journal_error(&journal))?;
     let open: Vec<Erasure> = all.into_iter().filter(|erasure| erasure.state != State::Done).collect();
     if open.is_empty() { Ok(open) } else { run(ledger, open, options, told).await }
+}
+
+/// Runs what a hold kept: erasures that waited, and what erasures of these persons had to leave.
+///
+/// # Errors
+/// As [`run`].
+pub async fn after_release(
+    ledger: &Arc<Ledger>,
+    subjects: &[SubjectId],
+    options: &EraseOptions,
+) -> Result<Vec<Erasure>, EraseError> {
+    let journal = Journal::of(ledger);
+    let all = journal.all().map_err(journal_error(&journal))?;
+    let mut going: Vec<Erasure> = all.iter().filter(|erasure| erasure.state == State::Waiting).cloned().collect();
+    for erasure in all.iter().filter(|erasure| erasure.state == State::Done) {
+        let left = erasure.kept.iter().any(|kept| kept.ground == "hold");
+        let whose = erasure.subjects.iter().find(|subject| subjects.contains(subject));
+        if let (true, Some(subject)) = (left, whose) {
+            match begin(ledger, *subject, &erasure.basis, None, options).await {
+                Ok((erasure, _)) => going.push(erasure),
+                Err(EraseError::Erased) => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+    run(ledger, going, options, &|_| {}).await
 }
 
 /// Destroys again what the journal says was destroyed and a restored backup brought back. Returns how many keys.
@@ -211,9 +233,18 @@ pub async fn run(
     options: &EraseOptions,
     told: Told<'_>,
 ) -> Result<Vec<Erasure>, EraseError> {
+    let _alone = ledger.destroying.lock().await;
     let now = options.now.unwrap_or_else(|| ledger.now());
+    let journal = Journal::of(ledger);
     let (mut waiting, mut going) = (Vec::new(), Vec::new());
-    for mut erasure in erasures {
+    for erasure in erasures {
+        // Another run may have come first.
+        let known = journal.load(&erasure.erasure).map_err(journal_error(&journal))?;
+        let mut erasure = known.unwrap_or(erasure);
+        if erasure.state == State::Done {
+            waiting.push(erasure);
+            continue;
+        }
         if erasure.state == State::Waiting {
             if held(ledger, &erasure, now).await? {
                 waiting.push(erasure);
@@ -223,12 +254,19 @@ pub async fn run(
         }
         going.push(erasure);
     }
-    let mut run = Run { ledger, journal: Journal::of(ledger), options, now, told, going };
+    let mut run = Run { ledger, journal, options, now, told, going };
     if !run.going.is_empty() {
         run.all().await?;
     }
     waiting.append(&mut run.going);
     Ok(waiting)
+}
+
+/// Copies a journal object to the archive, so that a restore from there destroys again what it brings back.
+pub(super) async fn copy_out(archive: &Archive, erasure: &Erasure) -> Result<(), EraseError> {
+    let name = format!("erasures/{}.json", erasure.erasure);
+    let text = serde_json::to_vec(erasure).unwrap_or_default();
+    Ok(archive.put(&erasure.ledger, &name, text).await?)
 }
 
 async fn held(ledger: &Ledger, erasure: &Erasure, now: Timestamp) -> Result<bool, EraseError> {
@@ -404,9 +442,7 @@ impl Run<'_> {
             erasure.state = State::Listed;
             self.save(erasure)?;
             if let Some(archive) = &self.options.archive {
-                let name = format!("erasures/{}.json", erasure.erasure);
-                let text = serde_json::to_vec(&*erasure).map_err(std::io::Error::other);
-                archive.put(&self.ledger.id, &name, text.map_err(journal_error(&self.journal))?).await?;
+                copy_out(archive, erasure).await?;
             }
         }
         self.going = going;
@@ -450,7 +486,8 @@ impl Run<'_> {
 
     async fn empty(&self) -> Result<(), EraseError> {
         // Once more: a reader that had asked the vault just before may have remembered a key just after.
-        self.ledger.keys_forget(&self.going.iter().flat_map(|erasure| &erasure.keys).map(|key| key.slot().owner).collect());
+        self.ledger
+            .keys_forget(&self.going.iter().flat_map(|erasure| &erasure.keys).map(|key| key.slot().owner).collect());
         for _ in 0..WAL_TRIES {
             if self.ledger.store().wal_emptied().await? {
                 tokio::time::sleep(self.options.settle).await;
