@@ -96,7 +96,7 @@ async fn erase(
     run(ledger, begun, &options, &|_| {}).await
 }
 
-async fn verified(bench: &Bench) -> Report {
+pub async fn verified(bench: &Bench) -> Report {
     let store = Store::open_reading(&bench.options.location, bench.ledger.id).await.unwrap();
     let keys = Arc::new(VaultKeys::new(store.clone(), keyring(), bench.clock.clone()));
     let asked = VerifyOptions { workers: 2, ..VerifyOptions::default() };
@@ -263,7 +263,7 @@ async fn erased_persons_leave_every_file_and_no_sum_moves() {
 }
 
 /// How often each type stands in the log.
-async fn types(ledger: &Ledger) -> std::collections::BTreeMap<String, usize> {
+pub async fn types(ledger: &Ledger) -> std::collections::BTreeMap<String, usize> {
     let mut counts = std::collections::BTreeMap::new();
     for (_, entry) in ledger.store().entries_from(0, ledger.size()).await.unwrap() {
         let entry = tallystick::chain::entry::EntryRef::decode(&entry).unwrap();
@@ -406,4 +406,46 @@ async fn a_hold_wins_and_its_release_runs_what_waited() {
     assert_eq!((ran.len(), ran[0].state), (1, State::Done));
     assert_eq!(bench.ledger.standing(&subjects[0]).unwrap(), Standing::Erased);
     assert!(verified(&bench).await.ok);
+}
+
+/// The command as users run it: what it will do first, then `--yes`, then a certificate that a stranger verifies.
+#[test]
+fn the_commands_show_what_they_do_and_want_a_yes() {
+    let data = crate::server::Data::init(None);
+    let events = data.folder.path().join("events.ndjson");
+    let lines: Vec<String> = (0..4).flat_map(story).map(|event| event.to_string()).collect();
+    fs::write(&events, lines.join("\n")).unwrap();
+    let call = |args: &[&str]| {
+        let mut command = std::process::Command::new(crate::server::PROGRAM);
+        let (before, after) = args.split_at(1);
+        let output = command.args(before).arg("--data").arg(data.path()).args(after).output().unwrap();
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        (output.status.code().unwrap(), text, String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    let mut import = std::process::Command::new(crate::server::PROGRAM);
+    let import = import.args(["events", "import"]).arg(&events).arg("--data").arg(data.path()).output().unwrap();
+    assert!(import.status.success(), "{}", String::from_utf8_lossy(&import.stderr));
+    let (one, two) = (phone(1), phone(2));
+    let (code, text, _) = call(&["erase", "--subject", &one, "--dry-run"]);
+    assert!(code == 0 && text.contains("keys destroyed for good"), "{text}");
+    let (code, _, error) = call(&["erase", "--subject", &one]);
+    assert!(code == 1 && error.contains("add --yes"), "{error}");
+    let (code, text, error) =
+        call(&["erase", "--subject", &one, "--subject", &two, "--basis", "ccpa_105", "--yes", "--json"]);
+    assert_eq!(code, 0, "{error}");
+    let done: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!((done["items"].as_array().unwrap().len(), done["items"][0]["state"].as_str()), (2, Some("done")));
+    assert!(data.path().join("erasures").join(data.ledger.to_string()).is_dir());
+    let (code, text, _) = call(&["verify", "--json"]);
+    assert!(code == 0 && text.contains("\"ok\":true"), "{text}");
+    let bundle = data.folder.path().join("certificate.zip");
+    let (code, _, error) =
+        call(&["export", "--profile", "erasure", "--subject", &one, "--out", bundle.to_str().unwrap()]);
+    assert_eq!(code, 0, "{error}");
+    let verify = std::process::Command::new(crate::server::PROGRAM).arg("verify").arg(&bundle).output().unwrap();
+    assert!(verify.status.success(), "{}", String::from_utf8_lossy(&verify.stdout));
+    let (code, _, error) = call(&["erase", "--subject", &one, "--yes"]);
+    assert!(code == 1 && error.contains("erased already"), "{error}");
+    let (code, text, _) = call(&["retain", "--dry-run", "--json"]);
+    assert!(code == 0 && text.contains("\"due\":[]"), "{text}");
 }

@@ -8,6 +8,7 @@ mod exports;
 mod forms;
 mod limits;
 mod log;
+mod privacy;
 mod read;
 mod settle;
 mod wire;

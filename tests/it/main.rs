@@ -24,6 +24,7 @@ mod ledger_verify;
 mod log_folder;
 mod pipeline;
 mod projections;
+mod retention;
 mod same_root;
 mod schemas;
 mod script;

@@ -1,5 +1,6 @@
 //! Carrying a retention run out.
 
+use std::collections::HashSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -306,13 +307,25 @@ impl Run<'_> {
         }
     }
 
-    /// Whether anything but profile and raw parts is kept of a person: then they must stay findable.
+    /// Whether anything but profile and raw parts is kept of a person, or a wish that has no end: then they must stay
+    /// findable. Keys are minted in sets, so a key that sealed nothing says nothing.
     async fn is_kept(&self, subject: &SubjectId) -> Result<bool, RetainError> {
-        let own = self.ledger.store().deks_of(subject.as_bytes()).await?;
+        let store = self.ledger.store();
         let passing = [RetentionClass::Profile.code(), RetentionClass::Raw.code()];
-        // Keys are minted in sets: a key of another class says that the person was live in its quarter, and it ends by
-        // its own clock.
-        Ok(own.iter().any(|(slot, _)| !passing.contains(&slot.class)))
+        let own = store.deks_of(subject.as_bytes()).await?;
+        let lasting: HashSet<KeyId> =
+            own.iter().filter(|(slot, _)| !passing.contains(&slot.class)).map(|(_, row)| row.key).collect();
+        let mut next = self.ledger.subject_head(subject)?.map(|head| head.position);
+        while let Some(position) = next {
+            let bytes = store.entry_at(position).await?.ok_or(ReadError::Absent(position))?;
+            let entry = EntryRef::decode(&bytes).map_err(|source| ReadError::Entry { position, source })?;
+            let wish = entry.event_type.starts_with("suppression.") || entry.event_type == "consent.revoked";
+            if wish || entry.parts().any(|part| part.key.is_some_and(|key| lasting.contains(&key))) {
+                return Ok(true);
+            }
+            next = entry.subject.filter(|link| link.subject == *subject).and_then(|link| link.previous);
+        }
+        Ok(false)
     }
 
     /// Destroys the keys of a batch and says so, once.
