@@ -128,11 +128,14 @@ impl Request {
     ) -> Result<(), RequestError> {
         self.check_open()?;
         let latest = extend_to.ok_or(RequestError::NoExtension)?;
-        match () {
-            () if self.extended.is_some() => Err(RequestError::ExtendedBefore),
-            () if now > answer_by => Err(RequestError::ExtensionLate),
-            () if until > latest => Err(RequestError::ExtensionLong),
-            () => Ok(()),
+        if self.extended.is_some() {
+            Err(RequestError::ExtendedBefore)
+        } else if now > answer_by {
+            Err(RequestError::ExtensionLate)
+        } else if until > latest {
+            Err(RequestError::ExtensionLong)
+        } else {
+            Ok(())
         }
     }
 }

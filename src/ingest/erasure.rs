@@ -207,6 +207,15 @@ impl Ledger {
         }
     }
 
+    /// Persons whose `subject.erased` was read from the log since this was last asked, and not written by this process.
+    pub fn erased_elsewhere(&self) -> Vec<SubjectId> {
+        std::mem::take(&mut *self.erased_elsewhere.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub(super) fn erased_read(&self, subject: SubjectId) {
+        self.erased_elsewhere.lock().unwrap_or_else(PoisonError::into_inner).push(subject);
+    }
+
     /// Forgets the unwrapped keys of owners whose keys were destroyed.
     pub fn keys_forget(&self, owners: &std::collections::HashSet<[u8; 16]>) {
         self.deks.evict_owners(owners);

@@ -141,6 +141,8 @@ pub struct Ledger {
     items: Mutex<std::collections::HashMap<[u8; 32], Closing>>,
     clock_anchor: Mutex<(i64, Duration)>,
     catching_up: tokio::sync::Mutex<()>,
+    /// Persons erased by others, to be forgotten by this process's index.
+    pub(super) erased_elsewhere: Mutex<Vec<SubjectId>>,
     /// Held while keys are being destroyed: erasures and retention go one after the other.
     pub destroying: tokio::sync::Mutex<()>,
     /// Number of the next registration of a customer's type; held while one is registered.
@@ -196,6 +198,7 @@ impl Ledger {
             items: Mutex::new(std::collections::HashMap::new()),
             clock_anchor: Mutex::new(anchor),
             catching_up: tokio::sync::Mutex::new(()),
+            erased_elsewhere: Mutex::new(Vec::new()),
             destroying: tokio::sync::Mutex::new(()),
             registering: tokio::sync::Mutex::new(0),
         });

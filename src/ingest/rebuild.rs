@@ -149,6 +149,9 @@ impl Ledger {
         } else {
             Vec::new()
         };
+        if let ("subject.erased", Some(link)) = (entry.event_type, &entry.subject) {
+            self.erased_read(link.subject);
+        }
         let mut index = self.index_write();
         let tail = index.tail_mut();
         let owner = entry.subject.map_or(NOBODY, |link| *link.subject.as_bytes());

@@ -96,6 +96,9 @@ pub fn start(ledger: &Arc<Ledger>, archive: Option<Arc<crate::blob::Archive>>) {
         let mut copied = std::collections::BTreeSet::new();
         let mut restored = false;
         loop {
+            if let Err(error) = forget_elsewhere(&ledger).await {
+                tracing::error!(error = %error, "erase.forget failed");
+            }
             if ledger.is_leader() {
                 let looked = look(&ledger, &options, &mut copied, &mut restored).await;
                 if let Err(error) = looked {
@@ -109,6 +112,21 @@ pub fn start(ledger: &Arc<Ledger>, archive: Option<Arc<crate::blob::Archive>>) {
             }
         }
     });
+}
+
+/// Another server erased somebody, or this one slept through it: its own index forgets them too.
+async fn forget_elsewhere(ledger: &Arc<Ledger>) -> Result<(), EraseError> {
+    let erased = ledger.erased_elsewhere();
+    if erased.is_empty() {
+        return Ok(());
+    }
+    let mut tokens = Vec::new();
+    for subject in &erased {
+        tokens.extend(Person::read(ledger, *subject).await?.tokens);
+        ledger.keys_forget(&std::collections::HashSet::from([*subject.as_bytes()]));
+    }
+    ledger.index_forget(&erased, &tokens).await?;
+    Ok(())
 }
 
 async fn look(

@@ -203,24 +203,37 @@ pub async fn after_release(
     run(ledger, going, options, &|_| {}).await
 }
 
-/// Destroys again what the journal says was destroyed and a restored backup brought back. Returns how many keys.
+/// Takes up again what the journal says was done and a restored backup undid: keys that are back, or a log that does not
+/// say it yet. Keys that are back are destroyed at once; the rest goes its usual way with [`resume`]. Returns how many
+/// erasures.
 ///
 /// # Errors
 /// What journal or vault answer.
 pub async fn apply_journal(ledger: &Arc<Ledger>) -> Result<usize, EraseError> {
     let journal = Journal::of(ledger);
-    let mut back: Vec<DoomedKey> = Vec::new();
-    for erasure in journal.all().map_err(journal_error(&journal))? {
-        if erasure.state == State::Done {
-            let owners: BTreeSet<SubjectId> = erasure.keys.iter().map(|key| key.owner).collect();
-            for owner in owners {
-                let there = ledger.store().deks_of(owner.as_bytes()).await?;
-                back.extend(erasure.keys.iter().filter(|key| there.iter().any(|(_, row)| row.key == key.key)));
-            }
+    let mut again = 0;
+    for mut erasure in journal.all().map_err(journal_error(&journal))? {
+        if erasure.state != State::Done {
+            continue;
+        }
+        let mut back: Vec<DoomedKey> = Vec::new();
+        for owner in erasure.keys.iter().map(|key| key.owner).collect::<BTreeSet<SubjectId>>() {
+            let there = ledger.store().deks_of(owner.as_bytes()).await?;
+            back.extend(erasure.keys.iter().filter(|key| there.iter().any(|(_, row)| row.key == key.key)));
+        }
+        let mut unsaid = false;
+        for subject in &erasure.subjects {
+            let known = ledger.subject_head(subject)?.is_some();
+            unsaid |= known && ledger.standing(subject)? != Standing::Erased;
+        }
+        if unsaid || !back.is_empty() {
+            erasure.state = State::Planned;
+            journal.save(&erasure).map_err(journal_error(&journal))?;
+            destroy(ledger, &back).await?;
+            again += 1;
         }
     }
-    destroy(ledger, &back).await?;
-    Ok(back.len())
+    Ok(again)
 }
 
 /// Carries erasures out to their end. Waiting ones whose hold is still in force are returned as they are.
@@ -370,7 +383,6 @@ impl Run<'_> {
                 let tokens: Vec<String> = person
                     .identifiers
                     .iter()
-                    .filter(|_| !planned.kept.is_empty())
                     .filter_map(|found| self.ledger.suppression_token(found))
                     .map(|token| data_encoding::HEXLOWER.encode(&token))
                     .collect();
@@ -432,8 +444,12 @@ impl Run<'_> {
             let planned = plan(self.ledger, person, self.now).await?;
             let named = |found: &&super::items::Found| erasure.subjects.iter().any(|own| found.names.contains(own));
             erasure.items = items.iter().filter(named).map(|found| found.item).collect();
-            erasure.keys = planned.keys;
-            erasure.keys.extend(erasure.items.iter().map(|item| item.key));
+            // Keys of an earlier run of the same erasure stay named: what they sealed may have come back with a restore.
+            for key in planned.keys.into_iter().chain(erasure.items.iter().map(|item| item.key)) {
+                if !erasure.keys.contains(&key) {
+                    erasure.keys.push(key);
+                }
+            }
             erasure.kept = planned.kept;
             erasure.tokens = planned.suppressed;
             erasure.request = None;

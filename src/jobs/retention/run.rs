@@ -20,6 +20,7 @@ use crate::domain::ids::{EventId, KeyId, PrincipalId, SubjectId, uuid_v7};
 use crate::domain::parts::{PartKind, RetentionClass};
 use crate::domain::time::{Quarter, Timestamp};
 use crate::ingest::Ledger;
+use crate::ingest::erasure::Standing;
 use crate::ingest::read::{ReadError, slot_of};
 use crate::jobs::checkpoint::write_durably;
 use crate::jobs::erase::Journal;
@@ -269,7 +270,10 @@ impl Run<'_> {
                 }
                 let subject = SubjectId::from_bytes(*owner);
                 keys.push((subject, *key));
-                if due.class == RetentionClass::Profile && *owner != NO_OWNER {
+                if due.class == RetentionClass::Privacy && self.ledger.standing(&subject)? == Standing::Erased {
+                    // The restricted map was sealed by this key: it goes with it, the marks stay.
+                    forgotten.push(subject);
+                } else if due.class == RetentionClass::Profile && *owner != NO_OWNER {
                     if self.is_kept(&subject).await? {
                         carrier.bindings(subject, due.quarter).await?;
                     } else {
