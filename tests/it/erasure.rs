@@ -63,7 +63,10 @@ pub fn story(person: usize) -> Vec<Value> {
 
 /// A ledger with `people` persons, its index mostly in files; the persons' pseudonyms in order.
 async fn told(seed: u64, people: usize) -> (Bench, Vec<SubjectId>) {
-    let mut bench = scratch(None, seed).await;
+    told_on(scratch(None, seed).await, people).await
+}
+
+async fn told_on(mut bench: Bench, people: usize) -> (Bench, Vec<SubjectId>) {
     bench.options.limits = Limits { index_tail_positions: TAIL, ..Limits::default() };
     bench.reopen().await;
     let mut subjects = Vec::new();
@@ -362,6 +365,32 @@ async fn behind_the_fence_no_key_is_minted_and_a_stop_counts() {
     let lawful = [RetentionClass::Consent, RetentionClass::Contact, RetentionClass::Billing, RetentionClass::Privacy];
     assert_eq!(classes, lawful.iter().map(|class| class.code()).collect());
     assert!(verified(&bench).await.ok);
+    assert!(matches!(erase(&bench.ledger, &subjects[2..3], None).await, Err(EraseError::Erased)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn postgres_forgets_as_sqlite_does() {
+    let Some(engine) = crate::engines::Engine::postgres().await else { return };
+    let (mut bench, subjects) = told_on(engine.bench(2106).await, 20).await;
+    let (size, root) = bench.ledger.root_now();
+    let stopped = erase(&bench.ledger, &subjects[2..5], Some(Step::Destroyed)).await;
+    assert!(matches!(stopped, Err(EraseError::Stopped(Step::Destroyed))));
+    bench.reopen().await;
+    let done = resume(&bench.ledger, &asked(&bench.ledger), &|_| {}).await.unwrap();
+    assert!(done.len() == 3 && done.iter().all(|erasure| erasure.state == State::Done));
+    assert_eq!(bench.ledger.root_at(size).await.unwrap(), root);
+    for (person, subject) in subjects.iter().enumerate() {
+        let erased = (2..5).contains(&person);
+        let standing = if erased { Standing::Erased } else { Standing::Live };
+        assert_eq!(bench.ledger.standing(subject).unwrap(), standing, "{person}");
+        assert_eq!(bench.ledger.subject_find(&phone(person), None).is_err(), erased);
+        assert_eq!(bench.ledger.is_suppressed(&of_phone(person)).unwrap(), erased);
+        let keys = bench.ledger.store().deks_of(subject.as_bytes()).await.unwrap();
+        let profile = keys.iter().any(|(slot, _)| slot.class == RetentionClass::Profile.code());
+        assert_eq!(profile, !erased);
+    }
+    assert!(crate::engines::assert_verified(&bench.ledger.store()).await.ok);
+    // What a second erasure of nobody new would find.
     assert!(matches!(erase(&bench.ledger, &subjects[2..3], None).await, Err(EraseError::Erased)));
 }
 

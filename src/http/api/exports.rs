@@ -70,6 +70,10 @@ impl From<ExportError> for Problem {
     fn from(error: ExportError) -> Problem {
         match error {
             ExportError::Unknown => Problem::absent("subject"),
+            ExportError::Unexcused { .. } => {
+                let detail = "Something in this export was destroyed after it was begun: make the export again.";
+                Problem::new(codes::GONE, detail).because(chain(&error))
+            }
             ExportError::Submit(source) => source.into(),
             ExportError::SubjectsSeal(source) => source.into(),
             ExportError::Read(source) => source.into(),
