@@ -334,20 +334,20 @@ async fn behind_the_fence_no_key_is_minted_and_a_stop_counts() {
     let Outcome::Quarantined { code, .. } = post(&bench.ledger, stop.clone()).await else { panic!("not kept") };
     assert_eq!(code, "already_quarantined");
     // By our own pseudonym and by reference it is the same person; a strict batch is refused whole.
-    let named = json!({ "specversion": "1.0", "id": "named", "source": "/sms", "type": "lead.enriched",
-        "subject": subjects[2].to_string(), "data": {} });
+    let named = json!({ "specversion": "1.0", "id": "named", "source": "/sms", "type": "lead.received",
+        "subject": subjects[2].to_string(), "data": { "lead": "L-again" } });
     assert!(matches!(post(&bench.ledger, named).await, Outcome::Quarantined { code: "subject_being_erased", .. }));
     let strict = tallystick::ingest::admit::SubmitOptions { strict: true, ..options() };
-    let enriched = json!({ "specversion": "1.0", "id": "strict", "source": "/crm", "type": "lead.enriched",
-        "subject": "lead-2", "data": {} });
+    let enriched = json!({ "specversion": "1.0", "id": "strict", "source": "/crm", "type": "lead.received",
+        "subject": "lead-2", "data": { "lead": "L-again" } });
     let refused = bench.ledger.submit(vec![received(enriched)], strict).await.unwrap().remove(0);
     assert!(matches!(refused, Outcome::Refused { code: "subject_being_erased", .. }), "{refused:?}");
     // Others are not held up.
     recorded(
         post(
             &bench.ledger,
-            json!({ "specversion": "1.0", "id": "other", "source": "/crm", "type": "lead.enriched",
-        "subject": "lead-5", "data": {} }),
+            json!({ "specversion": "1.0", "id": "other", "source": "/crm", "type": "lead.received",
+        "subject": "lead-5", "data": { "lead": "L-again" } }),
         )
         .await,
     );

@@ -90,7 +90,7 @@ pub struct Batch {
     pub class: RetentionClass,
     /// Ordinal of the quarter.
     pub quarter: u16,
-    /// Number of the batch within class and quarter, from 0.
+    /// Number of the batch within class and quarter, from 1.
     pub part: u64,
     /// Owners and fingerprints.
     pub keys: Vec<(SubjectId, KeyId)>,
@@ -257,7 +257,7 @@ impl Run<'_> {
         carrier: &mut Carrier<'_>,
         clocks: &mut Clocks<'_>,
     ) -> Result<(), RetainError> {
-        let (mut from, mut part) = (NO_OWNER, 0);
+        let (mut from, mut part) = (NO_OWNER, 1);
         loop {
             let owners =
                 self.ledger.store().deks_due(due.class.code(), due.quarter.ordinal(), &from, KEYS_AT_ONCE).await?;
@@ -288,8 +288,8 @@ impl Run<'_> {
                     quarter: due.quarter.ordinal(),
                     part,
                     keys,
-                    held: if part == 0 { due.held } else { 0 },
-                    carried: if part == 0 { carrier.made } else { 0 },
+                    held: if part == 1 { due.held } else { 0 },
+                    carried: if part == 1 { carrier.made } else { 0 },
                     decision,
                     size: self.ledger.size(),
                 };
