@@ -34,8 +34,8 @@ use utoipa_swagger_ui::SwaggerUi;
 pub use serve::{Socket, serve};
 
 use api::{
-    events_post, events_read, exports, health, holds, keys as keys_api, ledgers, log, privacy_requests, proofs,
-    quarantine, retention, schemas, stream, subjects, views,
+    events_post, events_read, exports, health, holds, keys as keys_api, ledgers, log, privacy_acts, privacy_requests,
+    proofs, quarantine, retention, schemas, stream, subjects, views,
 };
 use error::Problem;
 use front::{Front, front};
@@ -87,7 +87,7 @@ fn described() -> (Router<Arc<AppState>>, utoipa::openapi::OpenApi) {
         .routes(routes!(privacy_requests::privacy_requests_list, privacy_requests::privacy_request_create))
         .routes(routes!(privacy_requests::privacy_request_read))
         .routes(routes!(privacy_requests::privacy_request_letter))
-        .routes(routes!(privacy_requests::privacy_request_act))
+        .routes(routes!(privacy_acts::privacy_request_act))
         .routes(routes!(holds::holds_list, holds::hold_place))
         .routes(routes!(holds::hold_release))
         .routes(routes!(retention::retention_read))

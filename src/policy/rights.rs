@@ -201,9 +201,8 @@ impl Rights {
 
     /// Why parts of a class of a person erased at `now` stay; none if they go.
     pub fn keep(&self, class: RetentionClass, now: Timestamp) -> Option<&Keep> {
-        let rows = self.file.erasure.keep.iter();
-        rows.into_iter()
-            .find(|row| row.class == class && in_force(&row.effective_from, row.effective_to.as_deref(), now))
+        let mut rows = self.file.erasure.keep.iter();
+        rows.find(|row| row.class == class && in_force(&row.effective_from, row.effective_to.as_deref(), now))
     }
 
     /// Whether erased persons stay suppressed.

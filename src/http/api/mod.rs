@@ -10,6 +10,7 @@ pub mod holds;
 pub mod keys;
 pub mod ledgers;
 pub mod log;
+pub mod privacy_acts;
 mod privacy_letter;
 pub mod privacy_requests;
 pub mod proofs;

@@ -13,7 +13,9 @@ mod items;
 mod journal;
 mod person;
 mod plan;
+mod record;
 mod run;
+mod steps;
 
 pub use certificate::certificate;
 pub use journal::{DoomedKey, Erasure, Item, Journal, Kept, State};

@@ -1,33 +1,21 @@
-//! Carrying erasures out, many at once: the steps that cost the same for one person and for a thousand run once.
+//! Erasures as callers see them: asked for, carried out many at once, taken up again.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::{Value, json};
-
-use super::items::{open_items, replay_fenced};
 use super::journal::{DoomedKey, Erasure, FORMAT, Journal, State};
 use super::person::Person;
 use super::plan::{Plan, plan};
+use super::steps::{ROWS_AT_ONCE, Run};
 use super::{BASES, EraseError};
 use crate::blob::Archive;
-use crate::domain::ids::{EventId, KeyId, PrincipalId, SubjectId, uuid_v7};
-use crate::domain::time::{Quarter, Timestamp};
+use crate::domain::ids::{EventId, PrincipalId, SubjectId, uuid_v7};
+use crate::domain::time::Timestamp;
 use crate::ingest::Ledger;
-use crate::ingest::erasure::{Standing, token_data};
-use crate::policy::rights::Rights;
+use crate::ingest::erasure::Standing;
 use crate::store::DekSlot;
 
-/// Own entries that one request to the lane carries.
-const ENTRIES_AT_ONCE: usize = 200;
-/// Rows that one statement deletes.
-const ROWS_AT_ONCE: usize = 2_000;
-/// Keys that one `subject.erased` names; its schema takes 500.
-const KEYS_AN_ENTRY: usize = 500;
-/// Tries to empty the write-ahead log, and the pause between two.
-const WAL_TRIES: u32 = 100;
-const WAL_PAUSE: Duration = Duration::from_millis(50);
 /// How long another server may still hold a key that was destroyed: the age of its cache, and a second.
 const SERVERS_SETTLE: Duration = Duration::from_secs(61);
 
@@ -108,7 +96,7 @@ pub struct Progress {
 /// Tells how far a run is.
 pub type Told<'a> = &'a (dyn Fn(Progress) + Send + Sync);
 
-fn journal_error(journal: &Journal) -> impl FnOnce(std::io::Error) -> EraseError {
+pub(super) fn journal_error(journal: &Journal) -> impl FnOnce(std::io::Error) -> EraseError {
     let folder = journal.folder().to_path_buf();
     move |source| EraseError::Journal { folder, source }
 }
@@ -291,7 +279,8 @@ async fn held(ledger: &Ledger, erasure: &Erasure, now: Timestamp) -> Result<bool
     Ok(false)
 }
 
-async fn destroy(ledger: &Ledger, keys: &[DoomedKey]) -> Result<(), EraseError> {
+/// Destroys keys and forgets their unwrapped copies.
+pub(super) async fn destroy(ledger: &Ledger, keys: &[DoomedKey]) -> Result<(), EraseError> {
     let slots: Vec<DekSlot> = keys.iter().map(DoomedKey::slot).collect();
     for slots in slots.chunks(ROWS_AT_ONCE) {
         ledger.store().deks_delete(slots).await?;
@@ -299,305 +288,4 @@ async fn destroy(ledger: &Ledger, keys: &[DoomedKey]) -> Result<(), EraseError> 
     let owners: HashSet<[u8; 16]> = slots.iter().map(|slot| slot.owner).collect();
     ledger.keys_forget(&owners);
     Ok(())
-}
-
-struct Run<'a> {
-    ledger: &'a Arc<Ledger>,
-    journal: Journal,
-    options: &'a EraseOptions,
-    now: Timestamp,
-    told: Told<'a>,
-    going: Vec<Erasure>,
-}
-
-impl Run<'_> {
-    async fn all(&mut self) -> Result<(), EraseError> {
-        self.ends(Step::Planned)?;
-        let begun = self.ledger.size();
-        self.fence().await?;
-        self.ends(Step::Fenced)?;
-        let people = self.people().await?;
-        self.tokens(&people).await?;
-        self.ends(Step::Tokens)?;
-        self.list(&people).await?;
-        self.ends(Step::Listed)?;
-        self.destroy_keys().await?;
-        self.ends(Step::Destroyed)?;
-        self.remove(&people).await?;
-        self.ends(Step::Removed)?;
-        self.forget(&people).await?;
-        self.ends(Step::Forgotten)?;
-        self.empty().await?;
-        self.ends(Step::Emptied)?;
-        self.record(&people).await?;
-        self.ends(Step::Recorded)?;
-        let fences = people.values().flat_map(|person| person.fences.iter().map(|(.., position)| *position));
-        let first = fences.min().unwrap_or(begun);
-        replay_fenced(self.ledger, first, self.options.actor, self.now).await?;
-        self.ends(Step::Replayed)?;
-        self.finish().await
-    }
-
-    /// Says that a step is over; where the run was asked to stop there, it does.
-    fn ends(&self, step: Step) -> Result<(), EraseError> {
-        (self.told)(Progress { step, done: self.going.len(), of: self.going.len() });
-        if self.options.stop_after == Some(step) { Err(EraseError::Stopped(step)) } else { Ok(()) }
-    }
-
-    fn save(&self, erasure: &Erasure) -> Result<(), EraseError> {
-        self.journal.save(erasure).map_err(journal_error(&self.journal))
-    }
-
-    /// Everybody, read behind the fence: nothing can be added to them any more.
-    async fn people(&self) -> Result<BTreeMap<EventId, Person>, EraseError> {
-        let mut people = BTreeMap::new();
-        for (done, erasure) in self.going.iter().enumerate() {
-            let mut whole = Person::default();
-            for subject in &erasure.subjects {
-                // A merge may be undone meanwhile; what the fence named is what is erased.
-                let person = Person::read(self.ledger, *subject).await?;
-                whole.subjects.push(*subject);
-                whole.parts.extend(person.parts.iter().filter(|part| part.slot.owner == *subject.as_bytes()));
-                whole.identifiers.extend(person.identifiers);
-                whole.holds.extend(person.holds);
-                whole.fences.extend(person.fences.iter().filter(|(_, of, _)| of == subject));
-                whole.erased.extend(person.erased.iter().filter(|(_, of)| of == subject));
-                whole.tokens.extend(person.tokens);
-            }
-            people.insert(erasure.erasure, whole);
-            (self.told)(Progress { step: Step::Tokens, done, of: self.going.len() });
-        }
-        Ok(people)
-    }
-
-    async fn fence(&mut self) -> Result<(), EraseError> {
-        let mut events: Vec<(&str, Option<SubjectId>, Value)> = Vec::new();
-        for erasure in &self.going {
-            for subject in &erasure.subjects {
-                let person = Person::read(self.ledger, *subject).await?;
-                if person.fences.iter().any(|(id, of, _)| (id, of) == (&erasure.erasure, subject)) {
-                    continue;
-                }
-                let planned = plan(self.ledger, &person, self.now).await?;
-                let (held, lawful) = planned.kept_classes();
-                let tokens: Vec<String> = person
-                    .identifiers
-                    .iter()
-                    .filter_map(|found| self.ledger.suppression_token(found))
-                    .map(|token| data_encoding::HEXLOWER.encode(&token))
-                    .collect();
-                let mut data = json!({
-                    "erasure": erasure.erasure, "basis": erasure.basis, "subjects": erasure.subjects,
-                    "held_classes": held, "kept_classes": lawful, "tokens": tokens,
-                });
-                if let (Some(request), Value::Object(data)) = (&erasure.request, &mut data) {
-                    data.insert("request".to_owned(), Value::String(request.clone()));
-                }
-                events.push(("subject.erasure_started", Some(*subject), data));
-            }
-        }
-        self.say(events).await.map(|_| ())
-    }
-
-    async fn say(&self, events: Vec<(&str, Option<SubjectId>, Value)>) -> Result<Vec<u64>, EraseError> {
-        let mut positions = Vec::with_capacity(events.len());
-        let mut events = events.into_iter().peekable();
-        while events.peek().is_some() {
-            let some: Vec<_> = events.by_ref().take(ENTRIES_AT_ONCE).collect();
-            let receipts = self.ledger.record_own_all(some, self.options.actor, self.options.now).await?;
-            positions.extend(receipts.into_iter().map(|receipt| receipt.position));
-        }
-        Ok(positions)
-    }
-
-    async fn tokens(&self, people: &BTreeMap<EventId, Person>) -> Result<(), EraseError> {
-        if !Rights::builtin()?.suppress() {
-            return Ok(());
-        }
-        let mut known: BTreeSet<[u8; 32]> = BTreeSet::new();
-        let mut events = Vec::new();
-        for erasure in &self.going {
-            let reason = if erasure.basis == "delete_act" { "drop" } else { "erased" };
-            for identifier in people.get(&erasure.erasure).into_iter().flat_map(|person| &person.identifiers) {
-                let Some(token) = self.ledger.suppression_token(identifier) else { continue };
-                if known.insert(token) && !self.ledger.is_suppressed(identifier)? {
-                    let data = token_data(self.ledger, identifier.kind, &token, reason);
-                    events.push(("suppression.token_kept", None, data));
-                }
-            }
-        }
-        self.say(events).await.map(|_| ())
-    }
-
-    async fn list(&mut self, people: &BTreeMap<EventId, Person>) -> Result<(), EraseError> {
-        if self.going.iter().all(|erasure| erasure.state == State::Listed) {
-            return Ok(());
-        }
-        let fences = people.values().flat_map(|person| person.fences.iter().map(|(.., position)| *position));
-        let fence = fences.min().unwrap_or_else(|| self.ledger.size());
-        let items = open_items(self.ledger, None, fence, self.now).await?;
-        let epoch = self.ledger.kek_epoch();
-        let irrecoverable_on = Rights::builtin()?.irrecoverable_on(self.now);
-        let mut going = std::mem::take(&mut self.going);
-        for erasure in going.iter_mut().filter(|erasure| erasure.state != State::Listed) {
-            let Some(person) = people.get(&erasure.erasure) else { continue };
-            let planned = plan(self.ledger, person, self.now).await?;
-            let named = |found: &&super::items::Found| erasure.subjects.iter().any(|own| found.names.contains(own));
-            erasure.items = items.iter().filter(named).map(|found| found.item).collect();
-            // Keys of an earlier run of the same erasure stay named: what they sealed may have come back with a restore.
-            for key in planned.keys.into_iter().chain(erasure.items.iter().map(|item| item.key)) {
-                if !erasure.keys.contains(&key) {
-                    erasure.keys.push(key);
-                }
-            }
-            erasure.kept = planned.kept;
-            erasure.tokens = planned.suppressed;
-            erasure.request = None;
-            erasure.kek_epoch = epoch;
-            erasure.irrecoverable_on.clone_from(&irrecoverable_on);
-            erasure.state = State::Listed;
-            self.save(erasure)?;
-            if let Some(archive) = &self.options.archive {
-                copy_out(archive, erasure).await?;
-            }
-        }
-        self.going = going;
-        Ok(())
-    }
-
-    async fn destroy_keys(&self) -> Result<(), EraseError> {
-        let keys: Vec<DoomedKey> = self.going.iter().flat_map(|erasure| erasure.keys.iter().copied()).collect();
-        destroy(self.ledger, &keys).await?;
-        let mut left = 0;
-        let doomed: HashSet<KeyId> = keys.iter().map(|key| key.key).collect();
-        for owner in keys.iter().map(|key| key.owner).collect::<BTreeSet<SubjectId>>() {
-            let there = self.ledger.store().deks_of(owner.as_bytes()).await?;
-            left += there.iter().filter(|(_, row)| doomed.contains(&row.key)).count();
-        }
-        if left == 0 { Ok(()) } else { Err(EraseError::KeysLeft(left)) }
-    }
-
-    async fn remove(&self, people: &BTreeMap<EventId, Person>) -> Result<(), EraseError> {
-        let mut rows: Vec<(u64, u8)> = Vec::new();
-        for erasure in &self.going {
-            let doomed: HashSet<KeyId> = erasure.keys.iter().map(|key| key.key).collect();
-            let parts = people.get(&erasure.erasure).into_iter().flat_map(|person| &person.parts);
-            rows.extend(parts.filter(|part| doomed.contains(&part.key)).map(|part| (part.position, part.part)));
-            rows.extend(erasure.items.iter().map(|item| (item.position, item.part)));
-        }
-        rows.sort_unstable();
-        for rows in rows.chunks(ROWS_AT_ONCE) {
-            self.ledger.store().payloads_delete(rows).await?;
-        }
-        Ok(())
-    }
-
-    async fn forget(&self, people: &BTreeMap<EventId, Person>) -> Result<(), EraseError> {
-        let subjects: Vec<SubjectId> = self.going.iter().flat_map(|erasure| erasure.subjects.clone()).collect();
-        let tokens: BTreeSet<[u8; 32]> = people.values().flat_map(|person| person.tokens.iter().copied()).collect();
-        let tokens: Vec<[u8; 32]> = tokens.into_iter().collect();
-        self.ledger.index_forget(&subjects, &tokens).await?;
-        Ok(())
-    }
-
-    async fn empty(&self) -> Result<(), EraseError> {
-        // Once more: a reader that had asked the vault just before may have remembered a key just after.
-        self.ledger
-            .keys_forget(&self.going.iter().flat_map(|erasure| &erasure.keys).map(|key| key.slot().owner).collect());
-        for _ in 0..WAL_TRIES {
-            if self.ledger.store().wal_emptied().await? {
-                tokio::time::sleep(self.options.settle).await;
-                return Ok(());
-            }
-            tokio::time::sleep(WAL_PAUSE).await;
-        }
-        Err(EraseError::WalBusy)
-    }
-
-    async fn record(&mut self, people: &BTreeMap<EventId, Person>) -> Result<(), EraseError> {
-        let size = self.ledger.size();
-        let (mut events, mut of) = (Vec::new(), Vec::new());
-        for (number, erasure) in self.going.iter().enumerate() {
-            let said = |subject: &SubjectId| {
-                let person = people.get(&erasure.erasure);
-                person.is_some_and(|person| person.erased.contains(&(erasure.erasure, *subject)))
-            };
-            if erasure.subjects.iter().all(said) {
-                continue;
-            }
-            for item in &erasure.items {
-                let data = json!({ "item": item.position, "outcome": "erased", "key": item.key.key });
-                events.push(("quarantine.resolved", None, data));
-            }
-            for subject in erasure.subjects.iter().filter(|subject| !said(subject)) {
-                // Keys of items are named with the first pseudonym.
-                let first = erasure.subjects.first() == Some(subject);
-                let known = |key: &&DoomedKey| erasure.subjects.contains(&key.owner);
-                let own = erasure.keys.iter().filter(|key| key.owner == *subject || first && !known(key));
-                let own: Vec<&DoomedKey> = own.collect();
-                let mut chunks: Vec<&[&DoomedKey]> = own.chunks(KEYS_AN_ENTRY).collect();
-                if chunks.is_empty() {
-                    chunks.push(&[]);
-                }
-                for keys in chunks {
-                    of.push((events.len(), number));
-                    events.push(("subject.erased", Some(*subject), erased_data(erasure, keys, size)));
-                }
-            }
-        }
-        let positions = self.say(events).await?;
-        for (event, number) in of {
-            if let (Some(position), Some(erasure)) = (positions.get(event), self.going.get_mut(number)) {
-                erasure.recorded_at.push(*position);
-            }
-        }
-        Ok(())
-    }
-
-    async fn finish(&mut self) -> Result<(), EraseError> {
-        let mut going = std::mem::take(&mut self.going);
-        for erasure in &mut going {
-            if erasure.recorded_at.is_empty() {
-                erasure.recorded_at = recorded_at(self.ledger, erasure).await?;
-            }
-            erasure.state = State::Done;
-            erasure.done = Some(self.now);
-            self.save(erasure)?;
-        }
-        self.going = going;
-        Ok(())
-    }
-}
-
-/// Where an erasure was recorded by a process that died right after.
-async fn recorded_at(ledger: &Ledger, erasure: &Erasure) -> Result<Vec<u64>, EraseError> {
-    let mut positions = Vec::new();
-    for subject in &erasure.subjects {
-        positions.extend(super::person::erased_at(ledger, *subject, &erasure.erasure).await?);
-    }
-    positions.sort_unstable();
-    Ok(positions)
-}
-
-fn erased_data(erasure: &Erasure, keys: &[&DoomedKey], size: u64) -> Value {
-    let keys: Vec<Value> = keys
-        .iter()
-        .map(|key| json!({ "key": key.key, "class": key.class.name(), "quarter": key.quarter_text() }))
-        .collect();
-    let kept: Vec<Value> =
-        erasure.kept.iter().map(|kept| json!({ "class": kept.class.name(), "ground": kept.ground })).collect();
-    let mut data = json!({
-        "erasure": erasure.erasure,
-        "keys": keys,
-        "kept": kept,
-        "suppression_token_kept": erasure.tokens > 0,
-        "kek_epoch": erasure.kek_epoch,
-        "irrecoverable_on": erasure.irrecoverable_on,
-        "ledger_size": size,
-    });
-    let until = erasure.kept.iter().map(|kept| kept.until).max().flatten();
-    if let (Some(until), true, Value::Object(data)) = (until, erasure.tokens > 0, &mut data) {
-        data.insert("map_until".to_owned(), Value::String(Quarter::of(until).to_string()));
-    }
-    data
 }

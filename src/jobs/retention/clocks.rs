@@ -81,8 +81,8 @@ impl<'a> Clocks<'a> {
     /// Whether any hold in force covers a class: a business key is everybody's. A hold must stay readable while it holds,
     /// so each of them covers the class of its own entry.
     pub(super) fn anybody_holds(&self, class: RetentionClass) -> bool {
-        let holds = self.matters.holds().filter(|(_, hold)| hold.in_force(self.now));
-        holds.into_iter().any(|(_, hold)| class == RetentionClass::Privacy || hold.covers(class))
+        let mut holds = self.matters.holds().filter(|(_, hold)| hold.in_force(self.now));
+        holds.any(|(_, hold)| class == RetentionClass::Privacy || hold.covers(class))
     }
 
     /// What becomes of a key whose class's days since the end of its quarter are over.

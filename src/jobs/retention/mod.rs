@@ -7,13 +7,15 @@
 //! Promises: a hold wins; a key whose clock cannot be shown to be over stays; nothing live is lost. Must never end a key of a
 //! quarter that is not over.
 
+mod batch;
 mod carry;
 mod clocks;
 mod due;
 mod run;
 
+pub use batch::Batch;
 pub use due::{Due, Verdict};
-pub use run::{Batch, Report, RetainOptions, RetainProgress, run};
+pub use run::{Report, RetainOptions, RetainProgress, run};
 
 use std::sync::Arc;
 use std::time::Duration;
