@@ -17,7 +17,7 @@ use crate::domain::time::Timestamp;
 use crate::ingest::create::{NewLedger, SERVICE};
 use crate::ingest::{Ledger, LedgerOptions, Limits, OpenError, SubmitError};
 use crate::jobs::checkpoint::{Checkpoints, verifier_key};
-use crate::jobs::{lease, seal_subjects, wal};
+use crate::jobs::{erase, lease, retention, seal_subjects, wal};
 use crate::runtime::{Clock, Randomness, Tasks};
 use crate::store::{Location, PrincipalRow, StoreError};
 
@@ -242,10 +242,12 @@ impl App {
             Some(url) => Some(Arc::new(Archive::open(url)?)),
             None => None,
         };
-        let checkpoints = Checkpoints::start(ledger, archive).await?;
+        let checkpoints = Checkpoints::start(ledger, archive.clone()).await?;
         lease::start(ledger).await;
         wal::start(ledger);
         seal_subjects::start(ledger);
+        erase::start(ledger, archive);
+        retention::start(ledger);
         Ok(checkpoints)
     }
 

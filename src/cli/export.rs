@@ -74,11 +74,11 @@ impl Export {
     }
 
     async fn bundle(&self, ledger: &Arc<Ledger>, checkpoints: &Checkpoints) -> Result<Vec<u8>, Failure> {
-        let subject = ledger.subject_find(&self.subject, self.source.as_deref()).map_err(failed)?;
+        let subject = ledger.subject_find_restricted(&self.subject, self.source.as_deref()).map_err(failed)?;
         let request = ExportRequest {
             profile: self.profile,
             subjects: ledger.union_of(&subject, crate::domain::time::Timestamp::MAX).await.map_err(failed)?,
-            disclosure: Disclosure::WholeParts,
+            disclosure: Disclosure::of(self.profile),
             actor: SERVICE,
             now: None,
         };

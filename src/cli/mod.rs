@@ -6,6 +6,7 @@ mod completions;
 mod config;
 mod control;
 mod demo;
+mod erase;
 mod events;
 mod export;
 mod init;
@@ -14,6 +15,7 @@ mod ledger;
 mod openapi;
 mod progress;
 mod prove;
+mod retain;
 mod seed;
 mod serve;
 mod verify;
@@ -56,6 +58,10 @@ enum Command {
     Export(export::Export),
     /// Say which channels earned conversions, by the models you name
     Attribute(attribute::Attribute),
+    /// Destroy what of persons no law obliges to keep
+    Erase(erase::Erase),
+    /// End keys whose retention class's days are over
+    Retain(retain::Retain),
     /// List data keys or make an API key
     #[command(subcommand)]
     Keys(keys::Keys),
@@ -148,6 +154,8 @@ async fn dispatch(command: Command) -> Outcome {
         Command::Prove(prove) => prove.run().await,
         Command::Export(export) => export.run().await,
         Command::Attribute(attribute) => attribute.run(),
+        Command::Erase(erase) => erase.run().await,
+        Command::Retain(retain) => retain.run().await,
         Command::Keys(keys) => keys.run().await,
         Command::Config(config) => config.run(),
         Command::Openapi => openapi::run(),

@@ -3,11 +3,13 @@
 pub mod attribution;
 pub mod country;
 pub mod email;
+pub mod hold;
 pub mod identifier;
 pub mod ids;
 pub mod money;
 pub mod nanp;
 pub mod parts;
 pub mod phone;
+pub mod privacy;
 pub mod reply;
 pub mod time;

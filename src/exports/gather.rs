@@ -51,7 +51,7 @@ pub(super) async fn gather(
     for (position, found) in opened {
         schemas.extend(registry.by_digest(&found.entry.schema).and_then(|schema| Registry::file_of(schema)));
         let hashes = ledger.inclusion(position, size).await?;
-        let whole = disclosure == Disclosure::WholeParts || found.entry.event_type == "export.created";
+        let whole = disclosure.opens(&found.entry.event_type);
         let parts = (0..).zip(found.parts).map(|(number, part)| shown(position, number, part, whole, &covers));
         entries.push(BundleEntry { bytes: found.bytes, hashes, parts: parts.collect::<Result<_, _>>()? });
     }

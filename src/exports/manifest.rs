@@ -95,6 +95,8 @@ impl FromStr for Profile {
     type Err = UnknownProfile;
 
     fn from_str(name: &str) -> Result<Profile, UnknownProfile> {
+        // What people call it.
+        let name = if name == "erasure" { Profile::ErasureCertificate.name() } else { name };
         PROFILES.into_iter().find(|profile| profile.name() == name).ok_or(UnknownProfile)
     }
 }

@@ -50,6 +50,29 @@ pub enum Disclosure {
     None,
     /// Every part that can still be opened.
     WholeParts,
+    /// What is about the erasure itself: requests, holds, the fence, the certificate. The rest stays closed.
+    Erasure,
+}
+
+impl Disclosure {
+    /// What a profile opens.
+    pub const fn of(profile: Profile) -> Disclosure {
+        match profile {
+            Profile::ErasureCertificate => Disclosure::Erasure,
+            _ => Disclosure::WholeParts,
+        }
+    }
+
+    /// Whether it opens the parts of entries of a type.
+    pub fn opens(self, event_type: &str) -> bool {
+        let of_erasure = ["privacy.", "hold.", "subject.eras", "suppression.token", "quarantine."];
+        match self {
+            _ if event_type == "export.created" => true,
+            Disclosure::None => false,
+            Disclosure::WholeParts => true,
+            Disclosure::Erasure => of_erasure.iter().any(|family| event_type.starts_with(family)),
+        }
+    }
 }
 
 /// An export that is recorded and sealed, or chosen from a copy; what [`finish`] takes.
@@ -143,7 +166,7 @@ pub async fn begin(ledger: &Ledger, request: ExportRequest) -> Result<Begun, Exp
     let export = EventId::from_bytes(uuid_v7(ledger.now().unix_ms(), ledger.random.bytes())).to_string();
     let disclosure = match request.disclosure {
         Disclosure::None => "none",
-        Disclosure::WholeParts => "whole_parts",
+        Disclosure::WholeParts | Disclosure::Erasure => "whole_parts",
     };
     for subject in &subjects {
         let data = json!({

@@ -26,6 +26,7 @@ macro_rules! codes {
 }
 
 codes! {
+    ALREADY_ERASED CONFLICT "already_erased" "The person was erased already";
     BATCH_REFUSED UNPROCESSABLE_ENTITY "batch_refused" "The batch was refused as a whole";
     BATCH_TOO_LARGE PAYLOAD_TOO_LARGE "batch_too_large" "The batch holds too many events";
     BODY_TOO_LARGE PAYLOAD_TOO_LARGE "body_too_large" "The request body is too large";
@@ -40,6 +41,8 @@ codes! {
     EVENT_QUARANTINED UNPROCESSABLE_ENTITY "event_quarantined" "The event is kept in quarantine";
     EVENT_REFUSED UNPROCESSABLE_ENTITY "event_refused" "The event was refused";
     EXPECT_FAILED CONFLICT "expect_failed" "The subject's last position is another one";
+    ERASURE_UNFINISHED SERVICE_UNAVAILABLE "erasure_unfinished" "The erasure goes on";
+    EXTENSION_REFUSED UNPROCESSABLE_ENTITY "extension_refused" "The law does not give this extension";
     FORBIDDEN FORBIDDEN "forbidden" "The key may not do this";
     GONE GONE "gone" "The bytes are gone";
     HEADER_INVALID BAD_REQUEST "header_invalid" "A header cannot be read";
@@ -48,6 +51,7 @@ codes! {
     IDEMPOTENCY_KEY_REUSED UNPROCESSABLE_ENTITY "idempotency_key_reused" "The Idempotency-Key was used with another body";
     IDENTIFIER_AMBIGUOUS CONFLICT "identifier_ambiguous" "The reference names several people";
     IDENTIFIER_INVALID UNPROCESSABLE_ENTITY "identifier_invalid" "The identifier cannot be read";
+    IDENTITY_NOT_VERIFIED CONFLICT "identity_not_verified" "The person must be identified first";
     INTERNAL INTERNAL_SERVER_ERROR "internal" "The service failed";
     LAST_ADMIN CONFLICT "last_admin" "This is the only admin key";
     LEDGER_UNKNOWN NOT_FOUND "ledger_unknown" "There is no such ledger here";
@@ -66,6 +70,7 @@ codes! {
     PROOF_BATCH_TOO_LARGE BAD_REQUEST "proof_batch_too_large" "Too many events to wait for their proofs";
     QUEUE_FULL SERVICE_UNAVAILABLE "queue_full" "Too many requests are waiting";
     READ_ONLY SERVICE_UNAVAILABLE "read_only" "The store does not take writes at the moment";
+    REQUEST_ANSWERED CONFLICT "request_answered" "The request was answered already";
     REQUEST_INVALID UNPROCESSABLE_ENTITY "request_invalid" "The request is not valid";
     SCHEMA_REFUSED UNPROCESSABLE_ENTITY "schema_refused" "The schema cannot be registered";
     STOPPING SERVICE_UNAVAILABLE "stopping" "The service is stopping";
@@ -113,6 +118,7 @@ pub const OF_EVENTS: &[&str] = &[
     "schema_mismatch",
     "several_alternatives_fit",
     "specversion_unsupported",
+    "subject_being_erased",
     "subject_missing",
     "time_invalid",
     "too_few_items",

@@ -34,8 +34,8 @@ use utoipa_swagger_ui::SwaggerUi;
 pub use serve::{Socket, serve};
 
 use api::{
-    events_post, events_read, exports, health, keys as keys_api, ledgers, log, merge, proofs, quarantine, schemas,
-    stream, subjects, views,
+    events_post, events_read, exports, health, holds, keys as keys_api, ledgers, log, merge, privacy_acts,
+    privacy_requests, proofs, quarantine, retention, schemas, stream, subjects, views,
 };
 use error::Problem;
 use front::{Front, front};
@@ -55,6 +55,7 @@ use state::AppState;
         (name = "quarantine", description = "What could not be recorded, until a person settles it"),
         (name = "views", description = "Questions over everybody, without personal data"),
         (name = "exports", description = "Bundles that a stranger verifies offline"),
+        (name = "privacy", description = "Rights requests, holds, erasure and retention"),
         (name = "admin", description = "Keys, ledgers, event types"),
         (name = "operations", description = "For operators and their machines")
     )
@@ -85,6 +86,16 @@ fn described() -> (Router<Arc<AppState>>, utoipa::openapi::OpenApi) {
         .routes(routes!(quarantine::quarantine_discard))
         .routes(routes!(exports::exports_list, exports::export_create))
         .routes(routes!(exports::export_bundle))
+        .routes(routes!(privacy_requests::privacy_requests_list, privacy_requests::privacy_request_create))
+        .routes(routes!(privacy_requests::privacy_request_read))
+        .routes(routes!(privacy_requests::privacy_request_letter))
+        .routes(routes!(privacy_acts::privacy_request_act))
+        .routes(routes!(holds::holds_list, holds::hold_place))
+        .routes(routes!(holds::hold_release))
+        .routes(routes!(retention::retention_read))
+        .routes(routes!(retention::retention_run))
+        .routes(routes!(retention::erasures_list, retention::erasure_create))
+        .routes(routes!(retention::erasure_read))
         .routes(routes!(keys_api::keys_list, keys_api::key_create))
         .routes(routes!(keys_api::key_revoke))
         .routes(routes!(keys_api::log_key_rotate))

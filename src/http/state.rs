@@ -23,6 +23,7 @@ use crate::policy::access::Role;
 use crate::projections::Projections;
 use crate::runtime::{Clock, Randomness, Tasks};
 use crate::store::StoreError;
+use crate::views::matters::Matters;
 
 /// Event streams that may be open at once: each holds a task and reads the log on its own.
 const STREAMS_MAX: usize = 256;
@@ -41,6 +42,8 @@ pub struct Service {
     pub keys: Keys,
     /// Exports that can be fetched.
     pub(super) exports: Exports,
+    /// Rights requests and holds.
+    pub(super) matters: tokio::sync::Mutex<Matters>,
 }
 
 impl Service {
@@ -53,7 +56,8 @@ impl Service {
         runner: Projections,
         checkpoints: Arc<Checkpoints>,
     ) -> Result<Arc<Service>, StoreError> {
-        let service = Service { ledger, runner, checkpoints, keys: Keys::default(), exports: Exports::default() };
+        let (keys, exports, matters) = Default::default();
+        let service = Service { ledger, runner, checkpoints, keys, exports, matters };
         service.keys_reload().await?;
         Ok(Arc::new(service))
     }

@@ -14,6 +14,7 @@ use tokio::task::JoinHandle;
 
 use super::accept::{Accepted, Expect, Rejected, Validated, fingerprint};
 use super::data_keys::Wanted;
+use super::erasure::{Standing, marks, marks_of, takes_back, token_data};
 use super::forms::Received;
 use super::items::ItemChange;
 use super::ledger::Ledger;
@@ -23,6 +24,7 @@ use super::seal::{Admitted, Answer, Cause, Content, PlainPart, SealEventError, S
 use crate::chain::decode::EntryRef;
 use crate::chain::leaf::leaf_hash;
 use crate::crypto::hash::sha256;
+use crate::domain::identifier::Identifier;
 use crate::domain::ids::{EventId, IdentifierId, PrincipalId, SubjectId, uuid_v7};
 use crate::domain::parts::{PartKind, RetentionClass};
 use crate::domain::time::{Quarter, Timestamp};
@@ -162,6 +164,16 @@ struct Draft {
     admitted: Admitted,
     slots: Vec<Option<DekSlot>>,
 }
+
+/// Why a valid event is not recorded now.
+enum NotRecorded {
+    Refused(Outcome),
+    /// It is about somebody who is being erased.
+    Fenced(Box<Validated>),
+}
+
+/// Code of events about somebody who is being erased.
+const FENCED: &str = "subject_being_erased";
 
 enum Verdict {
     New,
@@ -372,8 +384,16 @@ impl Lane {
                 Verdict::New => match accepted {
                     Ok(mut event) => {
                         self.subject_of_entry(&mut event).await?;
-                        if let Err(outcome) = self.record(batch, job, &slot, event)? {
-                            refusals.push((*index, outcome));
+                        match self.record(batch, job, &slot, event)? {
+                            Ok(()) => {}
+                            Err(NotRecorded::Refused(outcome)) => refusals.push((*index, outcome)),
+                            Err(NotRecorded::Fenced(_)) if job.options.strict => {
+                                refusals
+                                    .push((*index, refused(FENCED, "the person is being erased; post again later")));
+                            }
+                            Err(NotRecorded::Fenced(event)) => {
+                                self.keep_fenced(batch, job, slot, *event, candidates).await?;
+                            }
                         }
                     }
                     Err(rejected) => self.quarantine(batch, job, slot, rejected)?,
@@ -478,35 +498,44 @@ impl Lane {
             .map(|entry| (position, entry)))
     }
 
-    /// Admits a valid event, with the binding entry that goes directly before it. The error is the refusal to answer.
+    /// Admits a valid event, with the binding entry that goes directly before it. The inner error says why not.
     fn record(
         &mut self,
         batch: &mut Batch,
         job: &Job,
         slot: &ReplySlot,
-        event: Validated,
-    ) -> Result<Result<(), Outcome>, LaneError> {
+        mut event: Validated,
+    ) -> Result<Result<(), NotRecorded>, LaneError> {
         let has_subject = event.schema.needs_subject || event.subject.is_some() || !event.identifiers.is_empty();
         let resolution = if has_subject {
             let index = self.ledger.index_read();
             let in_flight = self.ledger.in_flight();
-            Some(resolve(&index, &in_flight.bindings, &mut self.mint, &event, batch.now, &self.ledger.random)?)
+            let fresh = (batch.now, &self.ledger.random);
+            Some(resolve(&index, &in_flight.bindings, &mut self.mint, &event, fresh, job.options.service)?)
         } else {
             None
         };
+        match resolution.as_ref().map(|found| found.standing) {
+            Some(Standing::Fenced | Standing::Erased) if job.options.service => event.personal.clear(),
+            Some(Standing::Fenced | Standing::Erased) => return Ok(Err(NotRecorded::Fenced(Box::new(event)))),
+            Some(Standing::Live) | None => {}
+        }
         let subject = resolution.as_ref().map(|found| found.subject);
         if let Some(subject) = subject {
             let head = self.head_of(batch, subject, resolution.as_ref().is_some_and(|found| found.minted))?;
             if let Some(expect) = event.expect
                 && expect != head.map_or(Expect::None, Expect::Position)
             {
-                return Ok(Err(refused("expect_failed", "the subject's last position is another one")));
+                let detail = "the subject's last position is another one";
+                return Ok(Err(NotRecorded::Refused(refused("expect_failed", detail))));
             }
         } else if event.expect.is_some() {
-            return Ok(Err(refused("expect_without_subject", "this type has no subject to expect anything of")));
+            let detail = "this type has no subject to expect anything of";
+            return Ok(Err(NotRecorded::Refused(refused("expect_without_subject", detail))));
         }
         if job.options.dry_run {
-            return Ok(Err(Outcome::DryRun { status: "recorded", problems: Vec::new() }));
+            let outcome = Outcome::DryRun { status: "recorded", problems: Vec::new() };
+            return Ok(Err(NotRecorded::Refused(outcome)));
         }
         let size = self.ledger.size();
         if let Some(resolution) = &resolution {
@@ -536,6 +565,78 @@ impl Lane {
             batch.touched.insert(subject, Some(size + (batch.admitted.len() - 1 - closings.len()) as u64));
         }
         Ok(Ok(()))
+    }
+
+    /// Keeps an event about somebody who is being erased as an item, to be resolved afresh when that is done. What takes
+    /// something back counts at once: the token of each identifier it names is kept with it.
+    async fn keep_fenced(
+        &self,
+        batch: &mut Batch,
+        job: &Job,
+        slot: ReplySlot,
+        event: Validated,
+        candidates: &IdMap<[u8; 32], (u64, Vec<u8>)>,
+    ) -> Result<(), LaneError> {
+        if takes_back(&event) && !job.options.dry_run {
+            for identified in &event.identifiers {
+                self.keep_token(batch, job, &identified.identifier)?;
+            }
+        }
+        let problem = FieldProblem {
+            pointer: "/subject".to_owned(),
+            code: FENCED,
+            detail: "the person is being erased; the event is kept and resolved afresh afterwards".to_owned(),
+        };
+        let rejected = Rejected {
+            code: FENCED,
+            problems: vec![problem],
+            source: Some(event.source),
+            id: Some(event.id),
+            raw: event.raw,
+        };
+        let raw = rejected.raw.clone();
+        let rejected = Err(rejected);
+        let dedupe = self.dedupe_of(&rejected);
+        // A copy of what is kept already is told so.
+        match (self.verdict(&dedupe, &raw, &slot, job.options.dry_run, candidates).await?, rejected) {
+            (Verdict::Duplicate(outcome), _) => slot.fill(outcome),
+            (Verdict::New | Verdict::Reused, Err(rejected)) => self.quarantine(batch, job, slot, rejected)?,
+            (Verdict::Waits | Verdict::New | Verdict::Reused, _) => {}
+        }
+        Ok(())
+    }
+
+    /// Adds `suppression.token_kept` for an identifier whose token is not kept yet.
+    fn keep_token(&self, batch: &mut Batch, job: &Job, identifier: &Identifier) -> Result<(), LaneError> {
+        let Some(token) = self.ledger.suppression_token(identifier) else { return Ok(()) };
+        let schema = self.service_schema("suppression.token_kept")?;
+        let data = token_data(&self.ledger, identifier.kind, &token, "internal_dnc");
+        let binds = marks(&self.ledger.secrets, &schema.event_type, None, Some(&data), None);
+        let known = |blind: &[u8; 16]| self.ledger.index_read().identifier(blind).map(|found| found.is_some());
+        let pending = |batch: &Batch| {
+            batch.admitted.iter().any(|draft| binds.iter().all(|mark| draft.admitted.binds.contains(mark)))
+        };
+        if pending(batch) || binds.first().map_or(Ok(true), known)? {
+            return Ok(());
+        }
+        let mut parts = Parts::new(batch.quarter, None);
+        parts.business(schema.class, json!({ "data": data }));
+        let event = self.event_id(batch.now);
+        let draft = parts.draft(Admitted {
+            event,
+            schema,
+            subject: None,
+            actor: job.options.actor,
+            cause: Cause::None,
+            corrects: None,
+            dedupe: self.ledger.secrets.dedupe.dedupe_own(&event),
+            parts: Vec::new(),
+            binds,
+            bare_refs: Vec::new(),
+            reply: None,
+        });
+        self.push(batch, draft, None);
+        Ok(())
     }
 
     /// Position of the subject's last entry as this batch sees it, and a hint for the appender.
@@ -603,6 +704,7 @@ impl Lane {
         resolution: Option<&Resolution>,
     ) -> Result<Draft, LaneError> {
         let subject = resolution.map(|found| found.subject);
+        let binds = marks_of(&self.ledger.secrets, &event, subject.as_ref());
         let mut business = event.business;
         let ends = matches!(event.schema.event_type.as_str(), "quarantine.discarded" | "quarantine.translated");
         let item = business.get("data").and_then(|data| data.get("item")).and_then(Value::as_u64).filter(|_| ends);
@@ -891,6 +993,7 @@ fn reason_of(code: &str) -> &'static str {
         "occurred_in_future" => "occurred_in_future",
         "event_id_reused" => "event_id_reused",
         "event_too_large" => "too_large",
+        FENCED => FENCED,
         "not_json"
         | "not_utf8"
         | "required_attribute_missing"

@@ -20,7 +20,7 @@ use crate::chain::decode::EntryRef;
 use crate::chain::entry::EntryError;
 use crate::domain::ids::SubjectId;
 use crate::domain::time::Quarter;
-use crate::store::index::{IdMap, RunError, SubjectHead};
+use crate::store::index::{IdMap, NOBODY, RunError, SubjectHead};
 use crate::store::{AppendError, Head, StoreError};
 
 /// Events that one commit takes: enough to fill a sync's time, few enough that a single event does not wait long.
@@ -309,10 +309,9 @@ impl Appender {
                 let subject = event.receipt.subject.as_ref();
                 let link = subject.map(|subject| (subject.as_bytes(), event.sequence));
                 tail.entry(event.receipt.position, &event.sealed.dedupe, link);
-                if let Some(subject) = subject {
-                    for blind in &event.sealed.binds {
-                        tail.bind(*blind, *subject.as_bytes());
-                    }
+                let owner = subject.map_or(NOBODY, |subject| *subject.as_bytes());
+                for blind in &event.sealed.binds {
+                    tail.bind(*blind, owner);
                 }
             }
             for event in &events {

@@ -73,6 +73,11 @@ impl DataKeys {
         self.cache().retain(|slot, _| slot.owner != *owner);
     }
 
+    /// Forgets every key of several owners.
+    pub fn evict_owners(&self, owners: &std::collections::HashSet<[u8; 16]>) {
+        self.cache().retain(|slot, _| !owners.contains(&slot.owner));
+    }
+
     /// The keys of `slots` that are at hand, one look at the cache for all.
     fn cached(&self, slots: &[DekSlot], now: Duration) -> Vec<Option<Dek>> {
         let fresh = |found: &Cached| !self.ages || now.saturating_sub(found.loaded) < CACHE_AGE_MAX;

@@ -132,6 +132,8 @@ pub struct Ledger {
     store: RwLock<Store>,
     registry: RwLock<Arc<Registry>>,
     index: RwLock<Index>,
+    /// Held by whoever writes, merges or rewrites runs of the index.
+    pub(super) index_work: Mutex<()>,
     tree: RwLock<TreeState>,
     in_flight: Mutex<InFlight>,
     drained: Notify,
@@ -147,6 +149,10 @@ pub struct Ledger {
     pub(super) items: Mutex<OpenItems>,
     clock_anchor: Mutex<(i64, Duration)>,
     catching_up: tokio::sync::Mutex<()>,
+    /// Persons erased by others, to be forgotten by this process's index.
+    pub(super) erased_elsewhere: Mutex<Vec<SubjectId>>,
+    /// Held while keys are being destroyed: erasures and retention go one after the other.
+    pub destroying: tokio::sync::Mutex<()>,
     /// Number of the next registration of a customer's type; held while one is registered.
     pub(super) registering: tokio::sync::Mutex<u64>,
 }
@@ -189,6 +195,7 @@ impl Ledger {
             store: RwLock::new(store),
             registry: RwLock::new(Arc::new(Registry::builtin()?)),
             index: RwLock::new(index),
+            index_work: Mutex::new(()),
             tree: RwLock::new(TreeState::default()),
             in_flight: Mutex::new(InFlight::default()),
             drained: Notify::new(),
@@ -201,6 +208,8 @@ impl Ledger {
             items: Mutex::new(OpenItems::default()),
             clock_anchor: Mutex::new(anchor),
             catching_up: tokio::sync::Mutex::new(()),
+            erased_elsewhere: Mutex::new(Vec::new()),
+            destroying: tokio::sync::Mutex::new(()),
             registering: tokio::sync::Mutex::new(0),
         });
         ledger.rebuild().await?;
@@ -283,14 +292,34 @@ impl Ledger {
         actor: PrincipalId,
         now: Option<Timestamp>,
     ) -> Result<Receipt, SubmitError> {
-        let event = self.own_event(event_type, subject, data);
+        let receipts = self.record_own_all(vec![(event_type, subject, data)], actor, now).await?;
+        receipts.into_iter().next().ok_or(SubmitError::Stopping)
+    }
+
+    /// Records several events of the service itself, in order, all or none.
+    ///
+    /// # Errors
+    /// As [`Ledger::record_own`].
+    pub async fn record_own_all(
+        &self,
+        events: Vec<(&str, Option<SubjectId>, Value)>,
+        actor: PrincipalId,
+        now: Option<Timestamp>,
+    ) -> Result<Vec<Receipt>, SubmitError> {
+        let types: Vec<String> = events.iter().map(|(event_type, ..)| (*event_type).to_owned()).collect();
+        let events =
+            events.into_iter().map(|(event_type, subject, data)| self.own(event_type, subject, data)).collect();
         let options = SubmitOptions { actor, strict: true, dry_run: false, now, service: true, closing: None };
-        let outcomes = self.submit(vec![Received { raw: event.to_string().into() }], options).await?;
-        match outcomes.into_iter().next() {
-            Some(Outcome::Recorded(receipt) | Outcome::Duplicate { receipt, .. }) => Ok(receipt),
-            Some(other) => Err(SubmitError::ReadOnly(format!("the service's own {event_type} was refused: {other:?}"))),
-            None => Err(SubmitError::Stopping),
-        }
+        let outcomes = self.submit(events, options).await?;
+        let receipts = outcomes.into_iter().zip(types).map(|(outcome, event_type)| match outcome {
+            Outcome::Recorded(receipt) | Outcome::Duplicate { receipt, .. } => Ok(receipt),
+            other => Err(SubmitError::ReadOnly(format!("the service's own {event_type} was refused: {other:?}"))),
+        });
+        receipts.collect()
+    }
+
+    fn own(&self, event_type: &str, subject: Option<SubjectId>, data: Value) -> Received {
+        Received { raw: self.own_event(event_type, subject, data).to_string().into() }
     }
 
     /// An event of the service itself, with an id of its own.
@@ -486,18 +515,21 @@ impl Ledger {
     /// Freezes, writes and merges index runs off the append path, when due.
     pub(super) fn index_upkeep(self: &Arc<Ledger>) {
         let size = self.size();
-        let Some((folder, tail, end)) = self.index_write().freeze(size) else { return };
+        let Some((folder, _tail, end)) = self.index_write().freeze(size) else { return };
         let ledger = Arc::clone(self);
         self.tasks.spawn_blocking(move || {
-            if let Err(error) = ledger.index_write_out(&folder, &tail, end) {
+            if let Err(error) = ledger.index_write_out(&folder, end) {
                 // The frozen tail stays in memory and answers; the next start rebuilds from the log.
                 tracing::error!(error = %error, "index.run cannot be written");
             }
         });
     }
 
-    fn index_write_out(&self, folder: &Path, tail: &index::Tail, end: u64) -> Result<(), index::RunError> {
-        let runs = index::write_runs(folder, tail, end)?;
+    fn index_write_out(&self, folder: &Path, end: u64) -> Result<(), index::RunError> {
+        let _alone = self.index_work.lock().unwrap_or_else(PoisonError::into_inner);
+        // As it is now: somebody may have been forgotten since it was frozen.
+        let Some(tail) = self.index_read().frozen() else { return Ok(()) };
+        let runs = index::write_runs(folder, &tail, end)?;
         self.index_write().install(runs);
         loop {
             let Some(plan) = self.index_read().merge_due() else { return Ok(()) };

@@ -15,6 +15,7 @@ pub mod create;
 pub mod custom_types;
 pub mod data_keys;
 pub mod envelope;
+pub mod erasure;
 pub mod forms;
 mod items;
 pub mod ledger;

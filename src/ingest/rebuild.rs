@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use serde::Deserialize;
+use serde_json::Value;
 
 use super::ledger::{Ledger, OpenError};
 use super::tree::TreeState;
@@ -13,6 +14,7 @@ use crate::crypto::hash::Digest;
 use crate::domain::identifier::{Identifier, IdentifierKind};
 use crate::domain::parts::PartKind;
 use crate::store::Head;
+use crate::store::index::NOBODY;
 
 /// Entries read at a time.
 const CHUNK: u64 = 4_096;
@@ -139,13 +141,36 @@ impl Ledger {
             self.item_entry(position, &entry).await.map_err(|error| log(position, error))?;
         }
         let merged = entry.subject.as_ref().filter(|_| entry.event_type == super::merge::MERGED);
-        let mark = merged.map(|link| self.merge_mark(&link.subject));
+        let merge_mark = merged.map(|link| self.merge_mark(&link.subject));
+        let marks = if super::erasure::is_marking(entry.event_type) {
+            let opened = self.open_entry(position).await.map_err(|error| log(position, error))?;
+            let data = |kind| {
+                let part: Value = serde_json::from_slice(opened.plaintext(kind)?).ok()?;
+                part.get("data").cloned()
+            };
+            let business = data(PartKind::Business).or_else(|| data(PartKind::Public));
+            let subject = entry.subject.map(|link| link.subject);
+            super::erasure::marks(
+                &self.secrets,
+                entry.event_type,
+                subject.as_ref(),
+                business.as_ref(),
+                data(PartKind::Personal).as_ref(),
+            )
+        } else {
+            Vec::new()
+        };
+        if let ("subject.erased", Some(link)) = (entry.event_type, &entry.subject) {
+            self.erased_read(link.subject);
+        }
         let mut index = self.index_write();
         let tail = index.tail_mut();
+        let owner = entry.subject.map_or(NOBODY, |link| *link.subject.as_bytes());
+        marks.into_iter().for_each(|mark| tail.bind(mark, owner));
         let link = entry.subject.as_ref().map(|link| (link.subject.as_bytes(), link.sequence));
         tail.entry(position, &entry.dedupe, link);
         if let Some(link) = &entry.subject {
-            if let Some(mark) = mark {
+            if let Some(mark) = merge_mark {
                 tail.bind(mark, *link.subject.as_bytes());
             }
             for blind in blinds {

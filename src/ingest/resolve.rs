@@ -7,6 +7,7 @@ use crate::runtime::Randomness;
 use crate::store::index::{IdMap, Index, RunError};
 
 use super::accept::{Identified, Validated};
+use super::erasure::{Standing, standing};
 
 /// Bindings that are on their way into the log: admitted, not yet committed.
 pub(super) type PendingBindings = IdMap<[u8; 16], SubjectId>;
@@ -21,6 +22,8 @@ pub(super) struct Resolution {
     pub conflict: bool,
     /// Identifiers that belong to nobody yet: they are bound to the subject with this event.
     pub bind: Vec<Identified>,
+    /// Whether the subject is being erased.
+    pub standing: Standing,
 }
 
 /// Mints subject pseudonyms in strictly growing order, so that they append to the right edge of every sorted structure.
@@ -47,21 +50,26 @@ impl SubjectMint {
     }
 }
 
-fn owner_of(index: &Index, pending: &PendingBindings, blind: &[u8; 16]) -> Result<Option<SubjectId>, RunError> {
+pub(super) fn owner_of(
+    index: &Index,
+    pending: &PendingBindings,
+    blind: &[u8; 16],
+) -> Result<Option<SubjectId>, RunError> {
     if let Some(subject) = pending.get(blind) {
         return Ok(Some(*subject));
     }
     Ok(index.identifier(blind)?.map(SubjectId::from_bytes))
 }
 
-/// Resolves or mints the subject of an event whose type has one.
+/// Resolves or mints the subject of an event whose type has one. Only the `service` may speak of somebody erased: whoever
+/// else names their pseudonym speaks of nobody that the ledger knows.
 pub(super) fn resolve(
     index: &Index,
     pending: &PendingBindings,
     mint: &mut SubjectMint,
     event: &Validated,
-    now: Timestamp,
-    random: &Randomness,
+    (now, random): (Timestamp, &Randomness),
+    service: bool,
 ) -> Result<Resolution, RunError> {
     let own = match event.subject.as_deref().and_then(|text| text.parse::<SubjectId>().ok()) {
         Some(subject)
@@ -70,6 +78,11 @@ pub(super) fn resolve(
             Some(subject)
         }
         Some(_) | None => None,
+    };
+    let erased = |subject: &SubjectId| Ok::<_, RunError>(standing(index, pending, subject)? == Standing::Erased);
+    let own = match own {
+        Some(subject) if !service && erased(&subject)? => None,
+        own => own,
     };
     let mut found = own;
     let mut conflict = false;
@@ -89,5 +102,9 @@ pub(super) fn resolve(
     }
     let minted = found.is_none();
     let subject = found.unwrap_or_else(|| mint.mint(now, random));
-    Ok(Resolution { subject, minted, conflict, bind })
+    let standing = if minted { Standing::Live } else { standing(index, pending, &subject)? };
+    if standing != Standing::Live {
+        bind.clear();
+    }
+    Ok(Resolution { subject, minted, conflict, bind, standing })
 }

@@ -76,6 +76,10 @@ pub enum Action {
     LogHashes,
     /// Personal parts in clear.
     PersonalOpen,
+    /// Work on rights requests, holds, erasures and retention.
+    PrivacyManage,
+    /// See rights requests, holds, erasures and what is due.
+    PrivacyRead,
     /// Fix, replay or discard items in quarantine.
     QuarantineManage,
     /// See what is in quarantine and why.
@@ -96,7 +100,7 @@ pub enum Action {
 
 impl Action {
     /// Every action.
-    pub const ALL: [Action; 18] = [
+    pub const ALL: [Action; 20] = [
         Action::ClockConfirm,
         Action::ExportFetch,
         Action::ExportCreate,
@@ -107,6 +111,8 @@ impl Action {
         Action::LogEntries,
         Action::LogHashes,
         Action::PersonalOpen,
+        Action::PrivacyManage,
+        Action::PrivacyRead,
         Action::QuarantineManage,
         Action::QuarantineRead,
         Action::RawOpen,
@@ -130,6 +136,7 @@ pub const fn allowed(role: Role, action: Action) -> bool {
                 | Action::LogEntries
                 | Action::LogHashes
                 | Action::PersonalOpen
+                | Action::PrivacyRead
                 | Action::QuarantineRead
                 | Action::RawOpen
                 | Action::ReceiptsRead
@@ -169,8 +176,8 @@ mod tests {
         assert_eq!(row(Role::Admin).len(), Action::ALL.len());
         assert_eq!(
             row(Role::Auditor).join(" "),
-            "ExportCreate ExportFetch LedgerRead LogEntries LogHashes PersonalOpen QuarantineRead RawOpen ReceiptsRead \
-             SubjectsRead ViewsRead"
+            "ExportCreate ExportFetch LedgerRead LogEntries LogHashes PersonalOpen PrivacyRead QuarantineRead RawOpen \
+             ReceiptsRead SubjectsRead ViewsRead"
         );
         assert_eq!(
             row(Role::Reader).join(" "),
@@ -194,7 +201,7 @@ mod tests {
         for action in [Action::PersonalOpen, Action::RawOpen, Action::SubjectsRead, Action::ViewsRead] {
             assert!(!allowed(Role::Recorder, action));
         }
-        for action in [Action::EventsAppend, Action::KeysManage, Action::QuarantineManage, Action::SchemasManage] {
+        for action in [Action::EventsAppend, Action::KeysManage, Action::PrivacyManage, Action::SchemasManage] {
             assert!(!allowed(Role::Auditor, action));
         }
     }

@@ -52,6 +52,13 @@ fn dek_row(key: &[u8], epoch: i64, wrapped: Vec<u8>) -> Result<DekRow, StoreErro
     Ok(DekRow { key: KeyId::from_bytes(array("deks", key)?), epoch: epoch_of(epoch)?, wrapped })
 }
 
+fn slot_row(owner: [u8; 16], class: i64, quarter: i64) -> Result<DekSlot, StoreError> {
+    let odd = || StoreError::inconsistent("deks", format!("class {class}, quarter {quarter}"));
+    let class = u8::try_from(class).map_err(|_| odd())?;
+    let quarter = u16::try_from(quarter).map_err(|_| odd())?;
+    Ok(DekSlot { owner, class, quarter })
+}
+
 impl Store {
     /// Stores new data keys; a slot that is already taken keeps the key it has. Read back with [`Store::deks_at`] to
     /// learn which key won. Durable on return, so an entry may cite the keys afterwards.
@@ -161,6 +168,85 @@ impl Store {
             return Err(StoreError::RowsAffected { statement: "dek_delete", changed, expected: 1 });
         }
         Ok(())
+    }
+
+    /// Destroys data keys, all or none; those that are gone already are no error. What they sealed cannot be opened again.
+    pub async fn deks_delete(&self, slots: &[DekSlot]) -> Result<u64, StoreError> {
+        if slots.is_empty() {
+            return Ok(0);
+        }
+        Ok(match &self.db {
+            Db::Sqlite(pools) => {
+                let mut tx = pools.vault_write.begin_with("BEGIN IMMEDIATE").await?;
+                let mut deleted = 0;
+                for slots in slots.chunks(ROWS_MAX) {
+                    let mut packed = Packed::with_capacity(slots.len(), 56, 0);
+                    for slot in slots {
+                        packed.row().fixed(&slot.owner).number(slot.class.into()).number(slot.quarter.into());
+                    }
+                    let query = sqlx::query(sql::sqlite::DEKS_DELETE).bind(self.key()).bind(packed.count);
+                    deleted += query.bind(packed.heads).execute(&mut *tx).await?.rows_affected();
+                }
+                tx.commit().await?;
+                deleted
+            }
+            Db::Postgres(pools) => sqlx::query(sql::postgres::DEKS_DELETE)
+                .bind(self.key())
+                .bind(slots.iter().map(|slot| slot.owner.as_slice()).collect::<Vec<_>>())
+                .bind(slots.iter().map(|slot| i64::from(slot.class)).collect::<Vec<_>>())
+                .bind(slots.iter().map(|slot| i64::from(slot.quarter)).collect::<Vec<_>>())
+                .execute(&pools.shred)
+                .await?
+                .rows_affected(),
+        })
+    }
+
+    /// All data keys of an owner, by class and quarter.
+    pub async fn deks_of(&self, owner: &[u8; 16]) -> Result<Vec<(DekSlot, DekRow)>, StoreError> {
+        let rows: Vec<(i64, i64, Vec<u8>, i64, Vec<u8>)> = on_db!(self.db, vault_read, pool => {
+            sqlx::query_as(sql::DEKS_OF).bind(self.key()).bind(owner.as_slice()).fetch_all(pool).await
+        })?;
+        rows.into_iter()
+            .map(|(class, quarter, key, epoch, wrapped)| {
+                Ok((slot_row(*owner, class, quarter)?, dek_row(&key, epoch, wrapped)?))
+            })
+            .collect()
+    }
+
+    /// Owners of keys of one class and quarter with the keys' ids, in order of owner from `from` on, at most `limit`.
+    pub async fn deks_due(
+        &self,
+        class: u8,
+        quarter: u16,
+        from: &[u8; 16],
+        limit: u32,
+    ) -> Result<Vec<([u8; 16], KeyId)>, StoreError> {
+        let rows: Vec<(Vec<u8>, Vec<u8>)> = on_db!(self.db, vault_read, pool => {
+            sqlx::query_as(sql::DEKS_DUE)
+                .bind(self.key())
+                .bind(from.as_slice())
+                .bind(i64::from(class))
+                .bind(i64::from(quarter))
+                .bind(i64::from(limit))
+                .fetch_all(pool)
+                .await
+        })?;
+        rows.into_iter()
+            .map(|(owner, key)| Ok((array("deks", &owner)?, KeyId::from_bytes(array("deks", &key)?))))
+            .collect()
+    }
+
+    /// How many keys each class and quarter has: class code, quarter ordinal, keys.
+    pub async fn dek_slots(&self) -> Result<Vec<(u8, u16, u64)>, StoreError> {
+        let rows: Vec<(i64, i64, i64)> = on_db!(self.db, vault_read, pool => {
+            sqlx::query_as(sql::DEK_SLOTS).bind(self.key()).fetch_all(pool).await
+        })?;
+        rows.into_iter()
+            .map(|(class, quarter, count)| {
+                let slot = slot_row(NO_OWNER, class, quarter)?;
+                Ok((slot.class, slot.quarter, u64::try_from(count).unwrap_or_default()))
+            })
+            .collect()
     }
 
     /// Stores a new version of a ledger secret, wrapped.

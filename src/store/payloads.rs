@@ -3,7 +3,8 @@
 //! A part's row has one number for a key, its slot: position * 256 + index in the entry's list of parts. Rows then append in
 //! order of the key, on SQLite to the table itself. What kind of part it is only the entry says, which is authentic.
 
-use super::db::on_db;
+use super::db::{Db, on_db};
+use super::pack::{NUMBER, Packed, ROWS_MAX};
 use super::rows::{to_i64, to_u64};
 use super::{Store, StoreError, sql};
 
@@ -71,6 +72,36 @@ impl Store {
                 .map(|_| ())
         })?;
         Ok(())
+    }
+
+    /// Deletes stored parts (position and part number) for good, all or none; those that are gone already are no error.
+    pub async fn payloads_delete(&self, parts: &[(u64, u8)]) -> Result<u64, StoreError> {
+        if parts.is_empty() {
+            return Ok(0);
+        }
+        let slots: Vec<u64> = parts.iter().map(|(position, part)| slot(*position, *part)).collect();
+        Ok(match &self.db {
+            Db::Sqlite(pools) => {
+                let mut tx = pools.shred.begin_with("BEGIN IMMEDIATE").await?;
+                let mut deleted = 0;
+                for slots in slots.chunks(ROWS_MAX) {
+                    let mut packed = Packed::with_capacity(slots.len(), NUMBER, 0);
+                    for slot in slots {
+                        packed.row().number(*slot);
+                    }
+                    let query = sqlx::query(sql::sqlite::PAYLOADS_DELETE).bind(self.key()).bind(packed.count);
+                    deleted += query.bind(packed.heads).execute(&mut *tx).await?.rows_affected();
+                }
+                tx.commit().await?;
+                deleted
+            }
+            Db::Postgres(pools) => sqlx::query(sql::postgres::PAYLOADS_DELETE)
+                .bind(self.key())
+                .bind(slots.into_iter().map(to_i64).collect::<Vec<_>>())
+                .execute(&pools.shred)
+                .await?
+                .rows_affected(),
+        })
     }
 }
 

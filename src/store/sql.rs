@@ -45,6 +45,13 @@ pub(super) const LEASE_READ: &str = "SELECT holder, epoch, expires FROM leases W
 
 pub(super) const DEK_DELETE: &str = "DELETE FROM deks WHERE ledger = $1 AND owner = $2 AND class = $3 AND quarter = $4";
 
+pub(super) const DEKS_OF: &str =
+    "SELECT class, quarter, key_id, epoch, wrapped FROM deks WHERE ledger = $1 AND owner = $2 ORDER BY class, quarter";
+pub(super) const DEKS_DUE: &str = "SELECT owner, key_id FROM deks \
+     WHERE ledger = $1 AND owner >= $2 AND class = $3 AND quarter = $4 ORDER BY owner LIMIT $5";
+pub(super) const DEK_SLOTS: &str =
+    "SELECT class, quarter, COUNT(*) FROM deks WHERE ledger = $1 GROUP BY class, quarter ORDER BY class, quarter";
+
 pub(super) const SECRET_INSERT: &str = "INSERT INTO secrets (ledger, name, version, epoch, wrapped) \
      VALUES ($1, $2, $3, $4, $5)";
 pub(super) const SECRETS_READ: &str =
@@ -94,6 +101,9 @@ pub(super) const SHARED: &[&str] = &[
     LEASE_TAKE,
     LEASE_READ,
     DEK_DELETE,
+    DEKS_OF,
+    DEKS_DUE,
+    DEK_SLOTS,
     SECRET_INSERT,
     SECRETS_READ,
     SECRET_REWRAP,
@@ -158,10 +168,15 @@ pub(super) mod sqlite {
          FROM series r CROSS JOIN deks d WHERE r.i < $2 AND d.ledger = $1 \
          AND d.owner = substr($3, r.i * 56 + 1, 16) AND d.class = CAST(substr($3, r.i * 56 + 17, 20) AS INTEGER) \
          AND d.quarter = CAST(substr($3, r.i * 56 + 37, 20) AS INTEGER)";
+    pub(in crate::store) const DEKS_DELETE: &str = "DELETE FROM deks WHERE ledger = $1 AND (owner, class, quarter) IN (SELECT substr($3, i * 56 + 1, 16), \
+         CAST(substr($3, i * 56 + 17, 20) AS INTEGER), CAST(substr($3, i * 56 + 37, 20) AS INTEGER) \
+         FROM series r WHERE i < $2)";
+    pub(in crate::store) const PAYLOADS_DELETE: &str = "DELETE FROM payloads WHERE ledger = $1 AND slot IN \
+         (SELECT CAST(substr($3, i * 20 + 1, 20) AS INTEGER) FROM series r WHERE i < $2)";
 
     /// Statements that stand alone; the tests append to prepare the others.
     #[cfg(test)]
-    pub(in crate::store) const ALL: &[&str] = &[ENTRIES_AT, DEKS_INSERT, DEKS_AT];
+    pub(in crate::store) const ALL: &[&str] = &[ENTRIES_AT, DEKS_INSERT, DEKS_AT, DEKS_DELETE, PAYLOADS_DELETE];
 }
 
 /// Bulk statements for Postgres, with one array a column.
@@ -182,8 +197,22 @@ pub(super) mod postgres {
     pub(in crate::store) const DEKS_AT: &str = "SELECT r.i, d.key_id, d.epoch, d.wrapped \
          FROM UNNEST($2::bigint[], $3::bytea[], $4::bigint[], $5::bigint[]) AS r(i, owner, class, quarter) \
          JOIN deks d ON d.ledger = $1 AND d.owner = r.owner AND d.class = r.class AND d.quarter = r.quarter";
+    pub(in crate::store) const DEKS_DELETE: &str = "DELETE FROM deks d \
+         USING UNNEST($2::bytea[], $3::bigint[], $4::bigint[]) AS r(owner, class, quarter) \
+         WHERE d.ledger = $1 AND d.owner = r.owner AND d.class = r.class AND d.quarter = r.quarter";
+    pub(in crate::store) const PAYLOADS_DELETE: &str = "DELETE FROM payloads \
+         WHERE ledger = $1 AND slot = ANY($2::bigint[])";
 
     #[cfg(test)]
-    pub(in crate::store) const ALL: &[&str] =
-        &[ENTRIES_INSERT, PAYLOADS_INSERT, SUBTREES_INSERT, ENTRIES_AT, ENTRY_COLUMNS, DEKS_INSERT, DEKS_AT];
+    pub(in crate::store) const ALL: &[&str] = &[
+        ENTRIES_INSERT,
+        PAYLOADS_INSERT,
+        SUBTREES_INSERT,
+        ENTRIES_AT,
+        ENTRY_COLUMNS,
+        DEKS_INSERT,
+        DEKS_AT,
+        DEKS_DELETE,
+        PAYLOADS_DELETE,
+    ];
 }

@@ -45,4 +45,16 @@ impl Store {
         }
         Ok(())
     }
+
+    /// Empties the write-ahead logs of log and vault and says whether that worked: a reader that still looks at old pages
+    /// keeps them there. `true` on Postgres, which has no such file.
+    pub async fn wal_emptied(&self) -> Result<bool, StoreError> {
+        let Db::Sqlite(pools) = &self.db else { return Ok(true) };
+        let mut emptied = true;
+        for pool in [&pools.log_write, &pools.vault_write] {
+            let (busy, ..): (i64, i64, i64) = sqlx::query_as(TRUNCATE).fetch_one(pool).await?;
+            emptied &= busy == 0;
+        }
+        Ok(emptied)
+    }
 }

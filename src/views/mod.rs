@@ -6,6 +6,7 @@
 
 pub mod consent;
 pub mod health;
+pub mod matters;
 pub mod paging;
 pub mod quarantine;
 pub mod roi;

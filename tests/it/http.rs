@@ -10,6 +10,7 @@ mod hostile;
 mod limits;
 mod log;
 mod people;
+mod privacy;
 mod read;
 mod settle;
 mod wire;

@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use utoipa::ToSchema;
 
 use super::proofs::behind;
-use crate::domain::ids::SubjectId;
+use crate::domain::ids::{PrincipalId, SubjectId};
 use crate::domain::time::Timestamp;
 use crate::exports::manifest::{PROFILES, Profile};
 use crate::exports::subject::{Begun, Disclosure, ExportError, ExportRequest, begin, finish};
@@ -25,6 +25,7 @@ use crate::http::error::{Problem, chain};
 use crate::http::front::Caller;
 use crate::http::paging::json_response;
 use crate::http::request::{self, Params, Preferences};
+use crate::http::state::Service;
 use crate::ingest::subjects::FindError;
 
 /// Exports that can be fetched; an older one is made again.
@@ -69,6 +70,10 @@ impl From<ExportError> for Problem {
     fn from(error: ExportError) -> Problem {
         match error {
             ExportError::Unknown => Problem::absent("subject"),
+            ExportError::Unexcused { .. } => {
+                let detail = "Something in this export was destroyed after it was begun: make the export again.";
+                Problem::new(codes::GONE, detail).because(chain(&error))
+            }
             ExportError::Submit(source) => source.into(),
             ExportError::SubjectsSeal(source) => source.into(),
             ExportError::Read(source) => source.into(),
@@ -126,21 +131,31 @@ pub async fn export_create(caller: Caller, request: Request) -> Result<Response<
     })?;
     let service = &caller.service;
     let ledger = &service.ledger;
-    let subject = ledger.subject_find(&new.subject, new.source.as_deref())?;
-    let request = ExportRequest {
-        profile,
-        subjects: ledger.union_of(&subject, Timestamp::MAX).await?,
-        disclosure: Disclosure::WholeParts,
-        actor: caller.principal,
-        now: request::now(&parts.headers, ledger)?,
-    };
-    let begun = begin(ledger, request).await?;
-    let id = begun.export().ok_or_else(|| Problem::internal("an export was recorded without an id"))?.to_owned();
-    let kept = Arc::new(Kept { id, profile, subject, created: ledger.now(), begun });
-    service.exports.keep(Arc::clone(&kept));
-    let mut response = json_response(&kept.view());
+    // Whoever may export may also find what is kept of somebody erased.
+    let subject = ledger.subject_find_restricted(&new.subject, new.source.as_deref())?;
+    let now = request::now(&parts.headers, ledger)?;
+    let id = make(service, profile, subject, caller.principal, now).await?;
+    let kept = service.exports.all().into_iter().find(|kept| kept.id == id);
+    let mut response = json_response(&kept.map(|kept| kept.view()).unwrap_or_default());
     *response.status_mut() = StatusCode::CREATED;
     Ok(response)
+}
+
+/// Begins an export and keeps it for fetching; its id.
+pub(super) async fn make(
+    service: &Service,
+    profile: Profile,
+    subject: SubjectId,
+    actor: PrincipalId,
+    now: Option<Timestamp>,
+) -> Result<String, Problem> {
+    let ledger = &service.ledger;
+    let disclosure = Disclosure::of(profile);
+    let request = ExportRequest { profile, subjects: ledger.union_of(&subject, Timestamp::MAX).await?, disclosure, actor, now };
+    let begun = begin(ledger, request).await?;
+    let id = begun.export().ok_or_else(|| Problem::internal("an export was recorded without an id"))?.to_owned();
+    service.exports.keep(Arc::new(Kept { id: id.clone(), profile, subject, created: ledger.now(), begun }));
+    Ok(id)
 }
 
 /// List exports that can be fetched

@@ -6,6 +6,7 @@
 //! inside an append transaction. Lookups go tail, frozen tail, then runs from newest to oldest behind a filter each.
 
 mod filter;
+mod forget;
 mod run;
 mod tail;
 
@@ -14,6 +15,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+pub use forget::{Forget, ForgetPlan, Forgotten};
 pub use run::RunError;
 use run::{Merge, Row, Run, Source};
 pub use tail::{IdMap, IdSet, Tail};
@@ -63,6 +65,8 @@ pub struct FoundHead {
 pub const TAIL_POSITIONS: u64 = 500_000;
 /// Stands for "several" where one reference names several people.
 pub const AMBIGUOUS: [u8; 16] = [0xff; 16];
+/// Stands for "bound to no person": a suppression token, which outlives whoever it is of.
+pub const NOBODY: [u8; 16] = [0xee; 16];
 /// Runs of one size class that are merged into one of the next.
 const MERGE_FANIN: usize = 4;
 
@@ -96,7 +100,11 @@ impl Index {
                 Ok(_) | Err(_) => fs::remove_file(&path)?,
             }
         }
-        let [dedupe, head, identifier] = found.map(contiguous);
+        let mut dropped = Vec::new();
+        let [dedupe, head, identifier] = found.map(|runs| contiguous(runs, &mut dropped));
+        for path in dropped {
+            fs::remove_file(path)?;
+        }
         let covered =
             [&dedupe, &head, &identifier].iter().map(|runs| runs.last().map_or(0, Run::end)).min().unwrap_or(0);
         let keep = |runs: Vec<Run>| -> io::Result<Vec<Arc<Run>>> {
@@ -189,6 +197,11 @@ impl Index {
         let frozen = Arc::new(std::mem::replace(&mut self.tail, Tail::new(size)));
         self.frozen = Some(Arc::clone(&frozen));
         Some((self.folder.clone(), frozen, size))
+    }
+
+    /// The tail that is being written, as it is now.
+    pub fn frozen(&self) -> Option<Arc<Tail>> {
+        self.frozen.clone()
     }
 
     /// Puts written runs in place of the frozen tail.
@@ -311,13 +324,15 @@ pub fn write_merged(plan: &MergePlan) -> Result<[Run; 3], RunError> {
     <[Run; 3]>::try_from(merged).map_err(|_| RunError::Damaged("merge did not yield three runs"))
 }
 
-/// From all runs found, the longest ones that follow each other from position 0.
-fn contiguous(mut runs: Vec<Run>) -> Vec<Run> {
+/// From all runs found, the longest ones that follow each other from position 0. The others are named in `dropped`.
+fn contiguous(mut runs: Vec<Run>, dropped: &mut Vec<PathBuf>) -> Vec<Run> {
     runs.sort_by_key(|run| (run.first(), std::cmp::Reverse(run.end())));
     let mut chosen: Vec<Run> = Vec::new();
     for run in runs {
         if run.first() == chosen.last().map_or(0, Run::end) {
             chosen.push(run);
+        } else {
+            dropped.push(run.path().to_path_buf());
         }
     }
     chosen

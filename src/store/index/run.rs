@@ -131,6 +131,29 @@ impl Run {
     pub(super) fn count(&self) -> usize {
         self.count
     }
+
+    /// Shows every row in order.
+    pub(super) fn each(&self, mut each: impl FnMut(&Row)) -> Result<(), RunError> {
+        let mut source = Source::disk(self);
+        while let Some(row) = source.next()? {
+            each(&row);
+        }
+        Ok(())
+    }
+
+    /// Writes zeros over the file and deletes it. Nobody may search it any more.
+    pub(super) fn wipe(&self) -> io::Result<()> {
+        let mut file = fs::OpenOptions::new().write(true).open(&self.path)?;
+        let zeros = [0; READ_ROWS];
+        let mut left = self.count * ROW_BYTES;
+        while left > 0 {
+            let length = left.min(zeros.len());
+            file.write_all(zeros.split_at(length).0)?;
+            left -= length;
+        }
+        file.sync_all()?;
+        fs::remove_file(&self.path)
+    }
 }
 
 /// What a run keeps in memory of its keys, gathered in order.
@@ -169,7 +192,7 @@ impl<'a> Source<'a> {
         Source::Disk { run, next: 0, buffer: Vec::new().into_iter() }
     }
 
-    fn next(&mut self) -> Result<Option<Row>, RunError> {
+    pub(super) fn next(&mut self) -> Result<Option<Row>, RunError> {
         match self {
             Source::Memory(rows) => Ok(rows.next()),
             Source::Disk { run, next, buffer } => {

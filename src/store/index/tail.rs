@@ -33,7 +33,7 @@ pub type IdSet<K> = HashSet<K, BuildHasherDefault<KeyHasher>>;
 type KeyMap<V> = HashMap<[u8; 16], V, BuildHasherDefault<KeyHasher>>;
 
 /// The index over positions `[first, ..)`.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Tail {
     first: u64,
     dedupe: KeyMap<u64>,
@@ -74,6 +74,15 @@ impl Tail {
 
     pub(super) fn identifier(&self, blind: &[u8; 16]) -> Option<[u8; 16]> {
         self.identifiers.get(blind).copied()
+    }
+
+    /// Drops bindings.
+    pub(super) fn identifiers_retain(&mut self, mut keep: impl FnMut(&Row) -> bool) {
+        self.identifiers.retain(|blind, subject| keep(&(*blind, *subject)));
+    }
+
+    pub(super) fn identifier_rows(&self) -> impl Iterator<Item = Row> {
+        self.identifiers.iter().map(|(blind, subject)| (*blind, *subject))
     }
 
     pub(super) fn rows(&self, kind: Kind) -> Vec<Row> {

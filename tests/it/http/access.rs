@@ -17,6 +17,9 @@ fn concrete(path: &str, ledger: &str) -> String {
         .replace("{subject}", "01a1a1ec-9980-7000-8000-000000000000")
         .replace("{principal}", "01a1a1ec-9980-7000-8000-000000000000")
         .replace("{export}", "1")
+        .replace("{request}", "00000000000000000000000000000000")
+        .replace("{hold}", "matter-1")
+        .replace("{erasure}", "01a1a1ec-9980-7000-8000-000000000000")
         .replace("{asset}", "console.css")
 }
 
