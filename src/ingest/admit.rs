@@ -633,6 +633,7 @@ impl Lane {
             parts: Vec::new(),
             binds,
             bare_refs: Vec::new(),
+            item: None,
             reply: None,
         });
         self.push(batch, draft, None);
@@ -704,13 +705,13 @@ impl Lane {
         resolution: Option<&Resolution>,
     ) -> Result<Draft, LaneError> {
         let subject = resolution.map(|found| found.subject);
-        let binds = marks_of(&self.ledger.secrets, &event, subject.as_ref());
+        let mut binds = marks_of(&self.ledger.secrets, &event, subject.as_ref());
         let mut business = event.business;
         let ends = matches!(event.schema.event_type.as_str(), "quarantine.discarded" | "quarantine.translated");
         let item = business.get("data").and_then(|data| data.get("item")).and_then(Value::as_u64).filter(|_| ends);
         let item = item.map(ItemChange::Closed);
         let merged = subject.filter(|_| event.schema.event_type == super::merge::MERGED);
-        let binds = merged.iter().map(|subject| self.ledger.merge_mark(subject)).collect();
+        binds.extend(merged.map(|subject| self.ledger.merge_mark(&subject)));
         if resolution.is_some_and(|found| found.conflict) {
             let derived = business.entry("derived").or_insert_with(|| Value::Object(Map::new()));
             if let Value::Object(derived) = derived {
