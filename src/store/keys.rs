@@ -44,6 +44,11 @@ pub struct SecretRow {
     pub wrapped: Vec<u8>,
 }
 
+/// Class, quarter, key id, epoch, wrapping.
+type KeyOfRow = (i64, i64, Vec<u8>, i64, Vec<u8>);
+/// Owner, class, quarter, key id, epoch, wrapping.
+type SlotRow = (Vec<u8>, i64, i64, Vec<u8>, i64, Vec<u8>);
+
 fn epoch_of(epoch: i64) -> Result<u32, StoreError> {
     u32::try_from(epoch).map_err(|_| StoreError::inconsistent("deks", format!("KEK epoch {epoch}")))
 }
@@ -203,7 +208,7 @@ impl Store {
 
     /// All data keys of an owner, by class and quarter.
     pub async fn deks_of(&self, owner: &[u8; 16]) -> Result<Vec<(DekSlot, DekRow)>, StoreError> {
-        let rows: Vec<(i64, i64, Vec<u8>, i64, Vec<u8>)> = on_db!(self.db, vault_read, pool => {
+        let rows: Vec<KeyOfRow> = on_db!(self.db, vault_read, pool => {
             sqlx::query_as(sql::DEKS_OF).bind(self.key()).bind(owner.as_slice()).fetch_all(pool).await
         })?;
         rows.into_iter()
@@ -283,7 +288,7 @@ impl Store {
         rows_max: i64,
     ) -> Result<Vec<(DekSlot, DekRow)>, StoreError> {
         let from = after.unwrap_or(DekSlot { owner: NO_OWNER, class: 0, quarter: 0 });
-        let rows: Vec<(Vec<u8>, i64, i64, Vec<u8>, i64, Vec<u8>)> = on_db!(self.db, vault_read, pool => {
+        let rows: Vec<SlotRow> = on_db!(self.db, vault_read, pool => {
             sqlx::query_as(sql::DEKS_PAGE)
                 .bind(self.key())
                 .bind(i64::from(epoch))

@@ -22,10 +22,10 @@ impl From<MergeError> for Problem {
         let told = error.to_string();
         match error {
             MergeError::Merged | MergeError::NotMerged | MergeError::Same | MergeError::TooMany => {
-                Problem::new(codes::MERGE_REFUSED, &sentence(&told))
+                Problem::new(codes::MERGE_REFUSED, sentence(&told))
             }
-            MergeError::Busy => Problem::new(codes::EXPECT_FAILED, &sentence(&told)),
-            MergeError::Refused(why) => Problem::new(codes::REQUEST_INVALID, &sentence(&why)),
+            MergeError::Busy => Problem::new(codes::EXPECT_FAILED, sentence(&told)),
+            MergeError::Refused(why) => Problem::new(codes::REQUEST_INVALID, sentence(&why)),
             MergeError::Unknown(_) => Problem::absent("subject"),
             MergeError::Submit(source) => source.into(),
             MergeError::Read(source) => source.into(),
