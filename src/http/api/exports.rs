@@ -151,7 +151,8 @@ pub(super) async fn make(
 ) -> Result<String, Problem> {
     let ledger = &service.ledger;
     let disclosure = Disclosure::of(profile);
-    let request = ExportRequest { profile, subjects: ledger.union_of(&subject, Timestamp::MAX).await?, disclosure, actor, now };
+    let request =
+        ExportRequest { profile, subjects: ledger.union_of(&subject, Timestamp::MAX).await?, disclosure, actor, now };
     let begun = begin(ledger, request).await?;
     let id = begun.export().ok_or_else(|| Problem::internal("an export was recorded without an id"))?.to_owned();
     service.exports.keep(Arc::new(Kept { id: id.clone(), profile, subject, created: ledger.now(), begun }));
