@@ -47,6 +47,7 @@ pub mod chain;
 pub mod cli;
 pub mod config;
 pub mod crypto;
+pub mod decisions;
 pub mod domain;
 pub mod exports;
 pub mod http;

@@ -5,6 +5,7 @@ mod attribute;
 mod completions;
 mod config;
 mod control;
+mod decide;
 mod demo;
 mod erase;
 mod events;
@@ -13,8 +14,10 @@ mod init;
 mod keys;
 mod ledger;
 mod openapi;
+mod policy;
 mod progress;
 mod prove;
+mod replay;
 mod retain;
 mod seed;
 mod serve;
@@ -65,6 +68,13 @@ enum Command {
     /// List data keys or make an API key
     #[command(subcommand)]
     Keys(keys::Keys),
+    /// Ask whether somebody may be contacted; the answer is recorded first
+    Decide(decide::Decide),
+    /// Compute a recorded decision again
+    Replay(replay::Replay),
+    /// Check, test, compare or activate the rules of contact
+    #[command(subcommand)]
+    Policy(policy::Policy),
     /// Show or check the configuration
     #[command(subcommand)]
     Config(config::ConfigCommand),
@@ -157,6 +167,9 @@ async fn dispatch(command: Command) -> Outcome {
         Command::Erase(erase) => erase.run().await,
         Command::Retain(retain) => retain.run().await,
         Command::Keys(keys) => keys.run().await,
+        Command::Decide(decide) => decide.run().await,
+        Command::Replay(replay) => replay.run().await,
+        Command::Policy(policy) => policy.run().await,
         Command::Config(config) => config.run(),
         Command::Openapi => openapi::run(),
         Command::Completions(completions) => {

@@ -35,6 +35,7 @@ codes! {
     CLOCK_BEHIND SERVICE_UNAVAILABLE "clock_behind" "The clock is behind the last entry";
     CLOCK_JUMP SERVICE_UNAVAILABLE "clock_jump" "The clock jumped ahead";
     CURSOR_INVALID BAD_REQUEST "cursor_invalid" "The cursor is not one of this ledger";
+    DECISION_BUSY SERVICE_UNAVAILABLE "decision_busy" "The person's history kept changing";
     ENCODING_UNSUPPORTED UNSUPPORTED_MEDIA_TYPE "encoding_unsupported" "The content encoding is not supported";
     EVENT_ID_REUSED CONFLICT "event_id_reused" "The same source and id were used for another event";
     EVENT_TOO_LARGE PAYLOAD_TOO_LARGE "event_too_large" "The event is too large";
@@ -65,6 +66,7 @@ codes! {
     NOW_INVALID BAD_REQUEST "now_invalid" "Tallystick-Now is not a time";
     NOW_NOT_ALLOWED BAD_REQUEST "now_not_allowed" "This ledger has its own clock";
     ORIGIN_REFUSED FORBIDDEN "origin_refused" "The request comes from another site";
+    PACK_UNKNOWN CONFLICT "pack_unknown" "The rules that the decision cites are not here";
     PARAMETER_INVALID BAD_REQUEST "parameter_invalid" "A parameter cannot be read";
     PROJECTION_BEHIND SERVICE_UNAVAILABLE "projection_behind" "The view has not caught up yet";
     PROOF_BATCH_TOO_LARGE BAD_REQUEST "proof_batch_too_large" "Too many events to wait for their proofs";

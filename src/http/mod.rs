@@ -34,7 +34,7 @@ use utoipa_swagger_ui::SwaggerUi;
 pub use serve::{Socket, serve};
 
 use api::{
-    events_post, events_read, exports, health, holds, keys as keys_api, ledgers, log, merge, privacy_acts,
+    decisions, events_post, events_read, exports, health, holds, keys as keys_api, ledgers, log, merge, privacy_acts,
     privacy_requests, proofs, quarantine, retention, schemas, stream, subjects, views,
 };
 use error::Problem;
@@ -52,6 +52,7 @@ use state::AppState;
         (name = "events", description = "The way in, and reading the log"),
         (name = "log", description = "The transparency log, in public formats"),
         (name = "subjects", description = "People, by pseudonym"),
+        (name = "decisions", description = "May this person be contacted now? Recorded before it is answered"),
         (name = "quarantine", description = "What could not be recorded, until a person settles it"),
         (name = "views", description = "Questions over everybody, without personal data"),
         (name = "exports", description = "Bundles that a stranger verifies offline"),
@@ -76,6 +77,9 @@ fn described() -> (Router<Arc<AppState>>, utoipa::openapi::OpenApi) {
         .routes(routes!(merge::subject_merge))
         .routes(routes!(merge::subject_unmerge))
         .routes(routes!(views::subject_consent))
+        .routes(routes!(decisions::decision_contact))
+        .routes(routes!(decisions::decision_read))
+        .routes(routes!(decisions::decision_replay))
         .routes(routes!(views::view_roi))
         .routes(routes!(views::view_health))
         .routes(routes!(views::view_consent))

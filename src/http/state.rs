@@ -15,6 +15,7 @@ use super::keys::{Keys, Known};
 use super::metrics::RouteMetrics;
 use super::session::Sessions;
 use crate::crypto::token;
+use crate::decisions::Gate;
 use crate::domain::ids::LedgerId;
 use crate::domain::time::Timestamp;
 use crate::ingest::Ledger;
@@ -40,6 +41,8 @@ pub struct Service {
     pub checkpoints: Arc<Checkpoints>,
     /// Its API keys.
     pub keys: Keys,
+    /// Its gate of contacts.
+    pub gate: Gate,
     /// Exports that can be fetched.
     pub(super) exports: Exports,
     /// Rights requests and holds.
@@ -56,8 +59,8 @@ impl Service {
         runner: Projections,
         checkpoints: Arc<Checkpoints>,
     ) -> Result<Arc<Service>, StoreError> {
-        let (keys, exports, matters) = Default::default();
-        let service = Service { ledger, runner, checkpoints, keys, exports, matters };
+        let (keys, gate, exports, matters) = Default::default();
+        let service = Service { ledger, runner, checkpoints, keys, gate, exports, matters };
         service.keys_reload().await?;
         Ok(Arc::new(service))
     }

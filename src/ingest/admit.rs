@@ -54,6 +54,8 @@ pub(super) struct Job {
     pub events: Vec<Received>,
     pub options: SubmitOptions,
     pub reply: Arc<Reply>,
+    /// Heads that the events were made from; empty for what was made from nothing.
+    pub cites: super::seal::CitedHeads,
     /// Which of the request's events these are.
     pub indexes: Vec<usize>,
 }
@@ -547,6 +549,9 @@ impl Lane {
                 self.push(batch, bound, None);
             }
         }
+        // The service's own events say nothing of a person that others need to find.
+        let others = resolution.as_ref().filter(|_| !job.options.service).map(|found| found.others.clone());
+        let others = others.unwrap_or_default();
         // The item that is being fixed or replayed, and every other one that waited for this pair.
         let mut closings: Vec<Closing> = job.options.closing.into_iter().collect();
         let waiting = self.ledger.items_waiting(&event.dedupe);
@@ -563,6 +568,11 @@ impl Lane {
         if let Some(subject) = subject {
             // Only read when the pipeline is empty and this request is alone, so the guess is exact.
             batch.touched.insert(subject, Some(size + (batch.admitted.len() - 1 - closings.len()) as u64));
+            for (other, kind) in others {
+                let entry = self.conflict(batch, job, subject, other, kind)?;
+                self.push(batch, entry, None);
+                batch.touched.insert(other, Some(size + batch.admitted.len() as u64 - 1));
+            }
         }
         Ok(Ok(()))
     }
@@ -745,7 +755,10 @@ impl Lane {
             binds,
             bare_refs: Vec::new(),
             item,
-            reply: Some(Answer::Recorded(slot.clone())),
+            reply: Some(match job.cites.is_empty() {
+                true => Answer::Recorded(slot.clone()),
+                false => Answer::Cited(slot.clone(), Arc::clone(&job.cites)),
+            }),
         }))
     }
 
@@ -782,6 +795,38 @@ impl Lane {
                 .iter()
                 .filter_map(|bound| self.ledger.bare_reference(&bound.identifier))
                 .collect(),
+            item: None,
+            reply: None,
+        }))
+    }
+
+    /// The entry in the history of somebody whose identifier an event named that was recorded for another person: whoever
+    /// asks about the identifier finds that event too.
+    fn conflict(
+        &self,
+        batch: &Batch,
+        job: &Job,
+        matched: SubjectId,
+        other: SubjectId,
+        kind: crate::domain::identifier::IdentifierKind,
+    ) -> Result<Draft, LaneError> {
+        let schema = self.service_schema("identifier.conflict")?;
+        let mut parts = Parts::new(batch.quarter, Some(other));
+        let candidates = json!([{ "subject": matched.to_string(), "kind": kind.name() }]);
+        let data = json!({ "code": "identifier_conflict", "matched_by": kind.name(), "candidates": candidates });
+        parts.business(schema.class, json!({ "data": data }));
+        let event = self.event_id(batch.now);
+        Ok(parts.draft(Admitted {
+            event,
+            schema,
+            subject: Some(other),
+            actor: job.options.actor,
+            cause: Cause::None,
+            corrects: None,
+            dedupe: self.ledger.secrets.dedupe.dedupe_own(&event),
+            parts: Vec::new(),
+            binds: Vec::new(),
+            bare_refs: Vec::new(),
             item: None,
             reply: None,
         }))

@@ -195,6 +195,10 @@ impl Appender {
             return Ok(false);
         };
         let head = ledger.head();
+        let events = self.cited(events)?;
+        if events.is_empty() {
+            return Ok(true);
+        }
         let unknown = self.heads_missing(&events, &heads)?;
         let looked_up = self.heads_verified(unknown).await?;
         let Linked { batch, growth, events } = {
@@ -231,6 +235,51 @@ impl Appender {
         }
         self.publish(next, growth, events, entries);
         Ok(true)
+    }
+
+    /// Leaves out events that cite a head which is no longer the subject's last, and says so to their posters: what they
+    /// were made from has changed, so they must be made again.
+    fn cited(&self, events: Vec<Sealed>) -> Result<Vec<Sealed>, AppenderError> {
+        if !events.iter().any(|event| matches!(event.reply, Some(Answer::Cited(..)))) {
+            return Ok(events);
+        }
+        let mut kept: Vec<Sealed> = Vec::with_capacity(events.len());
+        let mut touched: IdMap<SubjectId, ()> = IdMap::default();
+        let mut binding = None;
+        for event in events {
+            if let Some(Answer::Cited(slot, heads)) = &event.reply
+                && self.heads_moved(heads, &touched)?
+            {
+                self.ledger.in_flight().events.remove(&event.dedupe);
+                slot.fill(Outcome::Refused { code: "head_moved", detail: "a cited head moved".to_owned() });
+                touched.extend(binding.take().map(|subject| (subject, ())));
+                continue;
+            }
+            // Identifiers that an event brings are bound directly before it: its own doing, not news to it.
+            touched.extend(binding.take().map(|subject| (subject, ())));
+            if event.binding {
+                binding = event.subject;
+            } else {
+                touched.extend(event.subject.map(|subject| (subject, ())));
+            }
+            kept.push(event);
+        }
+        Ok(kept)
+    }
+
+    fn heads_moved(
+        &self,
+        cited: &[(SubjectId, Option<u64>)],
+        touched: &IdMap<SubjectId, ()>,
+    ) -> Result<bool, AppenderError> {
+        let index = self.ledger.index_read();
+        for (subject, position) in cited {
+            let last = index.head(subject.as_bytes())?.map(|found| found.head.position);
+            if last != *position || touched.contains_key(subject) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Subjects whose heads only a run knows and the lane did not look at.
@@ -321,6 +370,9 @@ impl Appender {
             }
             ledger.tree_write().absorb(growth);
         }
+        for event in events.iter().filter(|event| event.sealed.noted) {
+            ledger.note(event.receipt.position);
+        }
         ledger.head_set(head);
         {
             let mut in_flight = ledger.in_flight();
@@ -340,7 +392,7 @@ impl Appender {
             if let Some(answer) = event.sealed.reply {
                 let receipt = event.receipt;
                 match answer {
-                    Answer::Recorded(slot) => slot.fill(Outcome::Recorded(receipt)),
+                    Answer::Recorded(slot) | Answer::Cited(slot, _) => slot.fill(Outcome::Recorded(receipt)),
                     Answer::Quarantined(slot, code, problems) => {
                         slot.fill(Outcome::Quarantined { receipt, code, problems });
                     }

@@ -153,6 +153,7 @@ pub struct Ledger {
     pub(super) erased_elsewhere: Mutex<Vec<SubjectId>>,
     /// Held while keys are being destroyed: erasures and retention go one after the other.
     pub destroying: tokio::sync::Mutex<()>,
+    pub(super) noted: Mutex<super::noted::Noted>,
     /// Number of the next registration of a customer's type; held while one is registered.
     pub(super) registering: tokio::sync::Mutex<u64>,
 }
@@ -210,6 +211,7 @@ impl Ledger {
             catching_up: tokio::sync::Mutex::new(()),
             erased_elsewhere: Mutex::new(Vec::new()),
             destroying: tokio::sync::Mutex::new(()),
+            noted: Mutex::default(),
             registering: tokio::sync::Mutex::new(0),
         });
         ledger.rebuild().await?;
@@ -258,6 +260,20 @@ impl Ledger {
     /// [`SubmitError`] when the request as a whole could not be served; it says whether trying again helps. After
     /// `ReadOnly` the outcome is unknown: post again with the same ids.
     pub async fn submit(&self, events: Vec<Received>, options: SubmitOptions) -> Result<Vec<Outcome>, SubmitError> {
+        self.submit_citing(events, options, Arc::new([])).await
+    }
+
+    /// As [`Ledger::submit`], for events that were made from what was known of these subjects: each is recorded only if at
+    /// commit every cited position still is the subject's last, else its outcome is `Refused` with the code `head_moved`.
+    ///
+    /// # Errors
+    /// As [`Ledger::submit`].
+    pub async fn submit_citing(
+        &self,
+        events: Vec<Received>,
+        options: SubmitOptions,
+        cites: Arc<[(SubjectId, Option<u64>)]>,
+    ) -> Result<Vec<Outcome>, SubmitError> {
         if options.now.is_some() && !self.scratch {
             return Err(SubmitError::Clock("only a scratch ledger takes its clock from the caller"));
         }
@@ -269,7 +285,7 @@ impl Ledger {
         }
         let accepted = self.accept_all(&events, &options);
         let (reply, answer) = Reply::new(events.len());
-        let job = Job { indexes: (0..events.len()).collect(), events, options, reply };
+        let job = Job { indexes: (0..events.len()).collect(), events, options, reply, cites };
         let queue = self.queue.read().unwrap_or_else(PoisonError::into_inner).clone();
         let Some(queue) = queue else { return Err(SubmitError::Stopping) };
         queue.try_send(LaneMessage::Fresh(job, accepted)).map_err(|error| match error {

@@ -36,6 +36,7 @@ pub(super) struct SealedRest {
     pub bare_refs: Vec<[u8; 16]>,
     pub business: Vec<u8>,
     pub item: Option<super::items::ItemChange>,
+    pub noted: bool,
     pub reply: Option<super::seal::Answer>,
 }
 
@@ -101,6 +102,7 @@ pub(super) fn link<E: From<EntryError>>(
                 bare_refs: event.bare_refs,
                 business: event.business,
                 item: event.item,
+                noted: event.noted,
                 reply: event.reply,
             },
         });

@@ -23,6 +23,7 @@ pub mod limits;
 mod link;
 pub mod log_key;
 pub mod merge;
+pub mod noted;
 pub mod proofs;
 pub mod quarantine;
 pub mod read;

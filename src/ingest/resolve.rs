@@ -20,6 +20,8 @@ pub(super) struct Resolution {
     pub minted: bool,
     /// Another of the event's identifiers belongs to somebody else.
     pub conflict: bool,
+    /// Those others, with the kind of identifier that is theirs.
+    pub others: Vec<(SubjectId, crate::domain::identifier::IdentifierKind)>,
     /// Identifiers that belong to nobody yet: they are bound to the subject with this event.
     pub bind: Vec<Identified>,
     /// Whether the subject is being erased.
@@ -87,6 +89,7 @@ pub(super) fn resolve(
     let mut found = own;
     let mut conflict = false;
     let mut bind = Vec::new();
+    let mut others: Vec<(SubjectId, crate::domain::identifier::IdentifierKind)> = Vec::new();
     for identified in &event.identifiers {
         // A subject's own id is no reference: it identifies by itself.
         let is_own = own.is_some_and(|own| identified.identifier.value.ends_with(&own.to_string()));
@@ -95,7 +98,12 @@ pub(super) fn resolve(
         }
         match (owner_of(index, pending, &identified.blind)?, found) {
             (Some(owner), None) => found = Some(owner),
-            (Some(owner), Some(subject)) if owner != subject => conflict = true,
+            (Some(owner), Some(subject)) if owner != subject => {
+                conflict = true;
+                if !others.iter().any(|(known, _)| *known == owner) {
+                    others.push((owner, identified.identifier.kind));
+                }
+            }
             (Some(_), Some(_)) => {}
             (None, _) => bind.push(identified.clone()),
         }
@@ -106,5 +114,5 @@ pub(super) fn resolve(
     if standing != Standing::Live {
         bind.clear();
     }
-    Ok(Resolution { subject, minted, conflict, bind, standing })
+    Ok(Resolution { subject, minted, conflict, others, bind, standing })
 }

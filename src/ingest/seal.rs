@@ -67,10 +67,15 @@ pub(super) struct Admitted {
     pub reply: Option<Answer>,
 }
 
+/// Subjects and the positions of their last entries that an event was made from; none for one that has no entry.
+pub(super) type CitedHeads = Arc<[(SubjectId, Option<u64>)]>;
+
 /// Whom to tell, and what, once the entry is committed.
 #[derive(Debug, Clone)]
 pub(super) enum Answer {
     Recorded(ReplySlot),
+    /// As `Recorded`, if every head that the event cites still is the subject's last; else nothing is recorded.
+    Cited(ReplySlot, CitedHeads),
     Quarantined(ReplySlot, &'static str, Vec<crate::schema::FieldProblem>),
 }
 
@@ -89,6 +94,10 @@ pub(super) struct Sealed {
     pub bare_refs: Vec<[u8; 16]>,
     /// What it changes about the items that wait in quarantine.
     pub item: Option<ItemChange>,
+    /// Part of the policy that decisions are made by: its position is kept at hand.
+    pub noted: bool,
+    /// It binds identifiers for the event directly behind it.
+    pub binding: bool,
     pub reply: Option<Answer>,
 }
 
@@ -196,6 +205,8 @@ pub(super) fn seal(ledger: LedgerId, random: &mut BatchRandom, admitted: Admitte
         binds: admitted.binds,
         bare_refs: admitted.bare_refs,
         item: admitted.item,
+        noted: super::noted::is_noted(&admitted.schema.event_type),
+        binding: admitted.schema.event_type == "identifier.bound",
         reply: admitted.reply,
     })
 }

@@ -58,6 +58,10 @@ impl FromStr for Role {
 pub enum Action {
     /// Confirm that the wall clock's jump was meant.
     ClockConfirm,
+    /// Ask whether somebody may be contacted: a recorded act.
+    DecisionsMake,
+    /// Read recorded decisions and compute them again.
+    DecisionsRead,
     /// Fetch an export's bundle.
     ExportFetch,
     /// Make an export: a writing act.
@@ -100,8 +104,10 @@ pub enum Action {
 
 impl Action {
     /// Every action.
-    pub const ALL: [Action; 20] = [
+    pub const ALL: [Action; 22] = [
         Action::ClockConfirm,
+        Action::DecisionsMake,
+        Action::DecisionsRead,
         Action::ExportFetch,
         Action::ExportCreate,
         Action::EventsAppend,
@@ -130,7 +136,8 @@ pub const fn allowed(role: Role, action: Action) -> bool {
         Role::Admin => true,
         Role::Auditor => matches!(
             action,
-            Action::ExportFetch
+            Action::DecisionsRead
+                | Action::ExportFetch
                 | Action::ExportCreate
                 | Action::LedgerRead
                 | Action::LogEntries
@@ -145,7 +152,8 @@ pub const fn allowed(role: Role, action: Action) -> bool {
         ),
         Role::Reader => matches!(
             action,
-            Action::LedgerRead
+            Action::DecisionsRead
+                | Action::LedgerRead
                 | Action::LogHashes
                 | Action::PersonalOpen
                 | Action::QuarantineRead
@@ -153,7 +161,9 @@ pub const fn allowed(role: Role, action: Action) -> bool {
                 | Action::SubjectsRead
                 | Action::ViewsRead
         ),
-        Role::Recorder => matches!(action, Action::EventsAppend | Action::LogHashes | Action::ReceiptsRead),
+        Role::Recorder => {
+            matches!(action, Action::DecisionsMake | Action::EventsAppend | Action::LogHashes | Action::ReceiptsRead)
+        }
     }
 }
 
@@ -176,14 +186,14 @@ mod tests {
         assert_eq!(row(Role::Admin).len(), Action::ALL.len());
         assert_eq!(
             row(Role::Auditor).join(" "),
-            "ExportCreate ExportFetch LedgerRead LogEntries LogHashes PersonalOpen PrivacyRead QuarantineRead RawOpen \
+            "DecisionsRead ExportCreate ExportFetch LedgerRead LogEntries LogHashes PersonalOpen PrivacyRead QuarantineRead RawOpen \
              ReceiptsRead SubjectsRead ViewsRead"
         );
         assert_eq!(
             row(Role::Reader).join(" "),
-            "LedgerRead LogHashes PersonalOpen QuarantineRead ReceiptsRead SubjectsRead ViewsRead"
+            "DecisionsRead LedgerRead LogHashes PersonalOpen QuarantineRead ReceiptsRead SubjectsRead ViewsRead"
         );
-        assert_eq!(row(Role::Recorder).join(" "), "EventsAppend LogHashes ReceiptsRead");
+        assert_eq!(row(Role::Recorder).join(" "), "DecisionsMake EventsAppend LogHashes ReceiptsRead");
     }
 
     #[test]

@@ -1,5 +1,7 @@
-//! Rules that are data: who may do what. Pure evaluation; nothing here reads a clock, a file or a database.
+//! Rules that are data: who may do what, who may be contacted, how long things live. Pure evaluation; nothing here reads a
+//! clock, a file or a database.
 
 pub mod access;
+pub mod contact;
 pub mod retention;
 pub mod rights;

@@ -3,6 +3,7 @@
 mod access;
 mod admin;
 mod console;
+mod decisions;
 mod documents;
 mod exports;
 mod forms;

@@ -12,6 +12,7 @@ mod chain_go;
 mod chain_speed;
 mod chain_vectors;
 mod conformance;
+mod contact;
 mod demo;
 mod disconnect;
 mod engines;

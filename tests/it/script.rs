@@ -39,9 +39,10 @@ pub fn event(number: u64, people: u64) -> Value {
 }
 
 /// Types that the service writes beside what is posted.
-pub const OWN: [&str; 7] = [
+pub const OWN: [&str; 8] = [
     "access.key_created",
     "identifier.bound",
+    "identifier.conflict",
     "key.rotated",
     "ledger.created",
     "log.key_rotated",

@@ -20,6 +20,7 @@ fn concrete(path: &str, ledger: &str) -> String {
         .replace("{request}", "00000000000000000000000000000000")
         .replace("{hold}", "matter-1")
         .replace("{erasure}", "01a1a1ec-9980-7000-8000-000000000000")
+        .replace("{decision}", "01a1a1ec-9980-7000-8000-000000000000")
         .replace("{asset}", "console.css")
 }
 

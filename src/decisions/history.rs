@@ -1,0 +1,218 @@
+//! A person's history, read along the linked list of their entries, from the newest back. Kept in memory as long as their
+//! head stands: the next question reads only what is new.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use serde_json::Value;
+
+use super::fold::Event;
+use super::gate::DecideError;
+use crate::domain::email::Email;
+use crate::domain::identifier::IdentifierKind;
+use crate::domain::ids::SubjectId;
+use crate::domain::parts::PartKind;
+use crate::domain::phone::Phone;
+use crate::domain::time::Timestamp;
+use crate::ingest::Ledger;
+use crate::ingest::read::Opened;
+use crate::policy::contact::{LineType, What};
+use crate::store::index::SubjectHead;
+
+/// Longest history that is walked.
+const WALK_MAX: u64 = 50_000;
+/// Histories kept.
+const KEPT_MAX: usize = 50_000;
+
+/// An act with the number and address it names, as blind indexes.
+#[derive(Debug, Clone)]
+pub(super) struct Seen {
+    pub position: u64,
+    pub at: Timestamp,
+    pub recorded: Timestamp,
+    pub phone: Option<[u8; 16]>,
+    pub email: Option<[u8; 16]>,
+    pub what: What,
+    /// List version and date, of a list check.
+    pub version: Option<(String, Option<String>)>,
+}
+
+/// An address, as far as it helps to find zone and state.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Known {
+    pub zip: Option<String>,
+    pub state: Option<String>,
+    pub line_type: Option<LineType>,
+}
+
+/// What the log says of one person.
+#[derive(Debug, Clone)]
+pub(super) struct History {
+    pub head: SubjectHead,
+    pub seen: Vec<Seen>,
+    /// Positions that later entries corrected or annulled.
+    pub void: Vec<u64>,
+    /// Subjects whose history belongs to this one's.
+    pub linked: Vec<SubjectId>,
+    /// Subjects that are read together with this one.
+    pub merged: Vec<SubjectId>,
+    pub known: Known,
+}
+
+/// Histories by subject.
+#[derive(Debug, Default)]
+pub(super) struct Histories {
+    kept: Mutex<HashMap<SubjectId, Arc<History>>>,
+}
+
+impl Histories {
+    /// The history up to the subject's head as it is now; none for a subject without entries.
+    pub async fn of(&self, ledger: &Ledger, subject: SubjectId) -> Result<Option<Arc<History>>, DecideError> {
+        let Some(head) = ledger.subject_head(&subject)? else { return Ok(None) };
+        let known = self.kept.lock().unwrap_or_else(PoisonError::into_inner).get(&subject).cloned();
+        let base = known.filter(|known| known.head.sequence <= head.sequence);
+        if let Some(base) = &base
+            && base.head == head
+        {
+            return Ok(Some(Arc::clone(base)));
+        }
+        let read_to = base.as_ref().map_or(0, |base| base.head.sequence);
+        let news = walk(ledger, subject, head, read_to).await?;
+        let mut history = match base {
+            Some(base) => (*base).clone(),
+            None => History {
+                head,
+                seen: Vec::new(),
+                void: Vec::new(),
+                linked: Vec::new(),
+                merged: Vec::new(),
+                known: Known::default(),
+            },
+        };
+        history.head = head;
+        for opened in news.iter().rev() {
+            history.add(ledger, opened);
+        }
+        let history = Arc::new(history);
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        if kept.len() >= KEPT_MAX {
+            // Rare, and cheap to make good: each is read again when it is asked for.
+            kept.clear();
+        }
+        kept.insert(subject, Arc::clone(&history));
+        Ok(Some(history))
+    }
+}
+
+/// Entries of a subject with a sequence above `read_to`, newest first.
+async fn walk(
+    ledger: &Ledger,
+    subject: SubjectId,
+    head: SubjectHead,
+    read_to: u64,
+) -> Result<Vec<Opened>, DecideError> {
+    let (mut position, mut sequence) = (head.position, head.sequence);
+    if sequence - read_to > WALK_MAX {
+        return Err(DecideError::HistoryTooLong);
+    }
+    let mut news = Vec::new();
+    while sequence > read_to {
+        let opened = ledger.open_entry(position).await?;
+        let link = opened.entry.subject.filter(|link| link.subject == subject && link.sequence == sequence);
+        let link = link.ok_or(DecideError::Log(position))?;
+        news.push(opened);
+        sequence -= 1;
+        match link.previous {
+            Some(previous) => position = previous,
+            None if sequence == 0 => break,
+            None => return Err(DecideError::Log(position)),
+        }
+    }
+    Ok(news)
+}
+
+fn json(opened: &Opened, kind: PartKind) -> Value {
+    opened.plaintext(kind).and_then(|bytes| serde_json::from_slice(bytes).ok()).unwrap_or(Value::Null)
+}
+
+impl History {
+    fn add(&mut self, ledger: &Ledger, opened: &Opened) {
+        let entry = &opened.entry;
+        let mut business = json(opened, PartKind::Business);
+        if business.is_null() {
+            business = json(opened, PartKind::Public);
+        }
+        let personals: Vec<Value> = opened
+            .parts
+            .iter()
+            .filter(|part| part.part.kind == PartKind::Personal)
+            .filter_map(|part| serde_json::from_slice(part.plaintext.as_deref()?).ok())
+            .collect();
+        let personal = |name: &str| personals.iter().find_map(|part| part.get("data")?.get(name));
+        let text = |name: &str| personal(name).and_then(Value::as_str);
+        self.void.extend(entry.corrects);
+        let none = Value::Null;
+        let data = business.get("data").unwrap_or(&none);
+        if entry.event_type == "event.annulled" {
+            self.void.extend(data.get("position").and_then(Value::as_u64));
+        }
+        let topic = text("topic").map(|topic| topic_hash(ledger, topic));
+        let event = Event {
+            event_type: &entry.event_type,
+            recorded: entry.recorded,
+            data,
+            derived: business.get("derived").unwrap_or(&none),
+            topic,
+        };
+        if let Some((other, together)) = event.merged()
+            && let Ok(other) = other.parse::<SubjectId>()
+        {
+            self.merged.retain(|known| *known != other);
+            self.merged.extend(Some(other).filter(|_| together));
+        }
+        for subject in event.linked().iter().filter_map(|subject| subject.parse::<SubjectId>().ok()) {
+            if !self.linked.contains(&subject) {
+                self.linked.push(subject);
+            }
+        }
+        if entry.event_type.starts_with("lead.") {
+            let address = personal("address");
+            let zip = address.and_then(|address| address.get("postal_code")).and_then(Value::as_str).map(str::to_owned);
+            self.known.zip = zip.or(self.known.zip.take());
+            let state = data.get("state").and_then(Value::as_str).map(str::to_owned);
+            self.known.state = state.or(self.known.state.take());
+        }
+        if matches!(entry.event_type.as_str(), "subject.erased" | "subject.erasure_started") {
+            self.known = Known::default();
+        }
+        self.known.line_type = event.line_type().or(self.known.line_type);
+        let occurred = business.get("occurred").and_then(Value::as_str);
+        let at = event.at(occurred.and_then(|text| Timestamp::parse_rfc3339(text).ok()));
+        let blind = |kind, value: Option<String>| value.map(|value| ledger.secrets.blind.blind_index(kind, &value));
+        let phone = text("phone").and_then(|phone| Phone::parse(phone, Phone::DEFAULT_COUNTRY).ok());
+        let email = text("email").and_then(|email| Email::parse(email).ok());
+        let phone = blind(IdentifierKind::Phone, phone.map(Phone::into_string));
+        let email = blind(IdentifierKind::Email, email.map(Email::into_string));
+        let version = data
+            .get("list_version")
+            .and_then(Value::as_str)
+            .map(|version| (version.to_owned(), data.get("list_date").and_then(Value::as_str).map(str::to_owned)));
+        for what in event.acts() {
+            let version = version.clone();
+            self.seen.push(Seen {
+                position: entry.position,
+                at,
+                recorded: entry.recorded,
+                phone,
+                email,
+                what,
+                version,
+            });
+        }
+    }
+}
+
+/// What a contact is about, as facts carry it: a keyed hash of its own kind, the same whoever says it.
+pub(super) fn topic_hash(ledger: &Ledger, topic: &str) -> String {
+    data_encoding::HEXLOWER.encode(&ledger.secrets.refs.record_ref("topic", "/tallystick", topic))
+}

@@ -1,0 +1,26 @@
+//! Recorded answers. The gate of contacts: gather what the log says of a person, judge it by the pack, record the answer,
+//! give it.
+//!
+//! ```text
+//! question -> subjects and their heads -> histories (the log itself, never a projection) -> facts -> answer
+//!          -> decision.contact_recorded, refused at commit if a cited head moved -> answer given
+//! ```
+//!
+//! Promises: an answer that was given is in the log; what was acknowledged before the question is in the answer; a decision
+//! is computed again from its own entry to the same answer as long as that entry opens.
+
+mod audit;
+mod fold;
+mod gate;
+mod history;
+mod inputs;
+mod posture;
+mod question;
+mod record;
+mod replay;
+pub mod scratch;
+
+pub use audit::{Audit, Decision, Finding, audit};
+pub use gate::{DecideError, Decided, Gate};
+pub use question::{ContactDoc, ContactQuestion, MailDoc, QuestionError, RecipientDoc, StatsDoc};
+pub use replay::{Replay, ReplayError, Stored};

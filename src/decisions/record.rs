@@ -1,0 +1,122 @@
+//! What a decision leaves in the log: the answer, every row's verdict, the digests it depended on, and its reduced inputs,
+//! so that it is computed again from its own entry.
+
+use serde_json::{Map, Value, json};
+
+use super::inputs::inputs;
+use super::question::Asked;
+use crate::domain::ids::SubjectId;
+use crate::domain::time::{MICROS_PER_SECOND, Timestamp};
+use crate::policy::contact::{Answer, Facts, Pack, evaluate, tzdb_version};
+
+/// How long an allow may be used, at most.
+const EXPIRES_SECONDS: i64 = 60;
+
+/// What a decision depended on.
+pub(super) struct Basis<'a> {
+    pub decision: &'a str,
+    pub pack: &'a Pack,
+    pub heads: &'a [(SubjectId, Option<(u64, u64)>)],
+    pub lists: &'a [(String, String, Option<String>)],
+    pub known_at: Timestamp,
+}
+
+/// The data of `decision.contact_recorded`.
+pub(super) fn event_data(asked: &Asked, facts: &Facts, answer: &Answer, basis: &Basis<'_>) -> Value {
+    let mut data = answer_data(basis.pack, facts, answer);
+    let mut put = |name: &str, value: Value| {
+        if !value.is_null() {
+            data.insert(name.to_owned(), value);
+        }
+    };
+    let heads: Vec<Value> = basis
+        .heads
+        .iter()
+        .filter_map(|(subject, head)| {
+            let (sequence, position) = (*head)?;
+            Some(json!({ "subject": subject.to_string(), "sequence": sequence, "position": position }))
+        })
+        .collect();
+    let lists: Vec<Value> = basis
+        .lists
+        .iter()
+        .map(|(list, version, date)| match date {
+            Some(date) => json!({ "list": list, "version": version, "as_of": date }),
+            None => json!({ "list": list, "version": version }),
+        })
+        .collect();
+    put("decision", json!(basis.decision));
+    put("known_at", json!(basis.known_at));
+    put("heads", json!(heads));
+    put("lists", json!(lists));
+    put("recipient_party", json!(asked.recipient_party));
+    put("topic", json!(asked.topic));
+    put("campaign", json!(asked.campaign));
+    put("phone", json!(asked.phone.as_ref().map(|phone| phone.as_str())));
+    put("email", json!(asked.email.as_ref().map(|email| email.as_str())));
+    put("from", json!(asked.caller_id));
+    put("inputs", inputs(facts));
+    Value::Object(data)
+}
+
+/// The part of the data that facts and pack alone determine: what a replay must give again.
+pub(super) fn answer_data(pack: &Pack, facts: &Facts, answer: &Answer) -> Map<String, Value> {
+    let rules: Vec<Value> = answer
+        .rules
+        .iter()
+        .map(|row| match row.code {
+            Some(code) => json!({ "rule": row.rule, "verdict": row.verdict.name(), "code": code.name() }),
+            None => json!({ "rule": row.rule, "verdict": row.verdict.name() }),
+        })
+        .collect();
+    let names = |codes: &[crate::policy::contact::Code]| codes.iter().map(|code| code.name()).collect::<Vec<_>>();
+    let local: Vec<Value> =
+        answer.local_times.iter().map(|time| json!({ "zone": time.zone, "local": time.local })).collect();
+    let contact = &facts.contact;
+    let all = json!({
+        "pack": "contact",
+        "pack_sha256": pack.digest.to_string(),
+        "tzdb": tzdb_version(),
+        "now": facts.now,
+        "allow": answer.allow,
+        "reasons": names(&answer.reasons),
+        "warnings": names(&answer.warnings),
+        "rules": rules,
+        "channel": contact.channel,
+        "technology": contact.technology,
+        "purpose": contact.purpose,
+        "sub_purpose": contact.sub_purpose,
+        "seller": contact.seller,
+        "next_allowed_at": answer.next_allowed_at,
+        "honor_by": answer.honor_by,
+        "expires_at": expires_at(pack, facts, answer),
+        "states": answer.states,
+        "zones": answer.zones,
+        "local_times": local,
+        "grant_position": answer.grant,
+    });
+    match all {
+        Value::Object(all) => all.into_iter().filter(|(_, value)| !value.is_null()).collect(),
+        _ => Map::new(),
+    }
+}
+
+/// Until when an allow may be used: a minute, or the last second before a window closes or a consent ends.
+fn expires_at(pack: &Pack, facts: &Facts, answer: &Answer) -> Option<Timestamp> {
+    if !answer.allow {
+        return None;
+    }
+    let allowed = |seconds: i64| {
+        let now = facts.now.checked_add_micros(seconds * MICROS_PER_SECOND)?;
+        evaluate(pack, &Facts { now, ..facts.clone() }).allow.then_some(now)
+    };
+    if let Some(whole) = allowed(EXPIRES_SECONDS) {
+        return Some(whole);
+    }
+    let (mut good, mut bad) = (0, EXPIRES_SECONDS);
+    while bad - good > 1 {
+        let middle = i64::midpoint(good, bad);
+        if allowed(middle).is_some() { good = middle } else { bad = middle }
+    }
+    facts.now.checked_add_micros(good * MICROS_PER_SECOND)
+}
