@@ -106,6 +106,7 @@ fn described() -> (Router<Arc<AppState>>, utoipa::openapi::OpenApi) {
         .routes(routes!(ledgers::ledger_create))
         .routes(routes!(ledgers::ledger_read))
         .routes(routes!(ledgers::clock_confirm))
+        .routes(routes!(ledgers::projections_rebuild))
         .routes(routes!(schemas::schemas_list, schemas::schema_register))
         .routes(routes!(health::healthz))
         .routes(routes!(health::readyz))

@@ -86,6 +86,7 @@ pub const ROUTES: &[Route] = &[
     route("GET", "/v1/admin/schemas", Needs(Action::LedgerRead)),
     route("POST", "/v1/admin/schemas", Needs(Action::SchemasManage)),
     route("POST", "/v1/admin/clock/confirm", Needs(Action::ClockConfirm)),
+    route("POST", "/v1/admin/projections/rebuild", Needs(Action::ViewsRebuild)),
     route("GET", "/healthz", Open),
     route("GET", "/readyz", Open),
     route("GET", "/metrics", Open),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::ingest::Ledger;
-use crate::store::{WAL_COPY_BYTES, WAL_RESTART_BYTES};
+use crate::store::{WAL_COPY_BYTES, WAL_RESTART_BYTES, WalFile};
 
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 
@@ -21,18 +21,22 @@ pub fn start(ledger: &Arc<Ledger>) {
                 () = tokio::time::sleep(LOOK_EVERY) => {}
                 () = ledger.tasks.stopping() => return,
             }
-            let bytes = ["log.db-wal", "vault.db-wal", "views.db-wal"].map(|name| wal_bytes(&ledger.folder, name));
-            let largest = bytes.into_iter().max().unwrap_or(0);
-            metrics::gauge!("tallystick_wal_bytes").set(largest as f64);
-            let store = ledger.store();
-            let done = match largest {
-                size if size > WAL_RESTART_BYTES => store.wal_restart().await,
-                size if size > WAL_COPY_BYTES => store.wal_copy().await,
-                _ => Ok(()),
-            };
-            if let Err(error) = done {
-                tracing::warn!(error = %error, "wal.copy failed");
+            let mut largest = 0;
+            for file in WalFile::ALL {
+                let bytes = wal_bytes(&ledger.folder, file.wal_name());
+                largest = largest.max(bytes);
+                let store = ledger.store();
+                // Each file by its own size: one long log must not make the writers of the others stop.
+                let done = match bytes {
+                    size if size > WAL_RESTART_BYTES => store.wal_restart(file).await,
+                    size if size > WAL_COPY_BYTES => store.wal_copy(file).await,
+                    _ => Ok(()),
+                };
+                if let Err(error) = done {
+                    tracing::warn!(error = %error, file = file.wal_name(), "wal.copy failed");
+                }
             }
+            metrics::gauge!("tallystick_wal_bytes").set(largest as f64);
         }
     });
 }

@@ -100,11 +100,13 @@ pub enum Action {
     SubjectsRead,
     /// Dashboards: sums over everybody.
     ViewsRead,
+    /// Build the rows of projections anew from the log.
+    ViewsRebuild,
 }
 
 impl Action {
     /// Every action.
-    pub const ALL: [Action; 22] = [
+    pub const ALL: [Action; 23] = [
         Action::ClockConfirm,
         Action::DecisionsMake,
         Action::DecisionsRead,
@@ -127,6 +129,7 @@ impl Action {
         Action::SubjectsMerge,
         Action::SubjectsRead,
         Action::ViewsRead,
+        Action::ViewsRebuild,
     ];
 }
 

@@ -29,7 +29,7 @@ mod strays;
 pub mod views;
 mod wal;
 
-pub use wal::{WAL_COPY_BYTES, WAL_RESTART_BYTES};
+pub use wal::{WAL_COPY_BYTES, WAL_RESTART_BYTES, WalFile};
 
 use std::path::{Path, PathBuf};
 

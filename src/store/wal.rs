@@ -3,6 +3,8 @@
 //! A commit that runs into an automatic checkpoint waits for the whole file to sync. Here a task copies pages while commits
 //! go on (`PASSIVE`), and the writer only restarts the log when little is left to copy.
 
+use sqlx::Executor;
+
 use super::db::Db;
 use super::{Store, StoreError};
 
@@ -12,26 +14,60 @@ pub const WAL_COPY_BYTES: u64 = 16 << 20;
 pub const WAL_RESTART_BYTES: u64 = 256 << 20;
 
 const PASSIVE: &str = "PRAGMA wal_checkpoint(PASSIVE)";
-const RESTART: &str = "PRAGMA wal_checkpoint(RESTART)";
+/// Without waiting for readers: a long one would stop all appends for as long; the log grows meanwhile. The file is cut to
+/// nothing, because its length is what says that it is time.
+const RESTART: &str = "PRAGMA busy_timeout = 0; PRAGMA wal_checkpoint(TRUNCATE); PRAGMA busy_timeout = 5000";
 const TRUNCATE: &str = "PRAGMA wal_checkpoint(TRUNCATE)";
 
+/// A file of a ledger on SQLite; each has a write-ahead log of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WalFile {
+    /// `log.db`.
+    Log,
+    /// `vault.db`.
+    Vault,
+    /// `views.db`.
+    Views,
+}
+
+impl WalFile {
+    /// Every file.
+    pub const ALL: [WalFile; 3] = [WalFile::Log, WalFile::Vault, WalFile::Views];
+
+    /// Name of its write-ahead log in the ledger's folder.
+    pub const fn wal_name(self) -> &'static str {
+        match self {
+            WalFile::Log => "log.db-wal",
+            WalFile::Vault => "vault.db-wal",
+            WalFile::Views => "views.db-wal",
+        }
+    }
+}
+
 impl Store {
-    /// Copies what can be copied without waiting for anyone. Does nothing on Postgres.
-    pub async fn wal_copy(&self) -> Result<(), StoreError> {
+    /// Copies what can be copied of one file without waiting for anyone. Does nothing on Postgres.
+    pub async fn wal_copy(&self, file: WalFile) -> Result<(), StoreError> {
         if let Db::Sqlite(pools) = &self.db {
             // A reading connection may checkpoint: it writes the database file from the log, it does not write the log.
-            for pool in [&pools.log_read, &pools.vault_read, &pools.views_read] {
-                sqlx::query(PASSIVE).execute(pool).await?;
-            }
+            let pool = match file {
+                WalFile::Log => &pools.log_read,
+                WalFile::Vault => &pools.vault_read,
+                WalFile::Views => &pools.views_read,
+            };
+            sqlx::query(PASSIVE).execute(pool).await?;
         }
         Ok(())
     }
 
-    /// Finishes the copy on the writing connection and starts the log anew.
-    pub async fn wal_restart(&self) -> Result<(), StoreError> {
+    /// Finishes the copy of one file on its writing connection and starts its log anew.
+    pub async fn wal_restart(&self, file: WalFile) -> Result<(), StoreError> {
         if let Db::Sqlite(pools) = &self.db {
-            sqlx::query(RESTART).execute(&pools.log_write).await?;
-            sqlx::query(RESTART).execute(&pools.views_write).await?;
+            let pool = match file {
+                WalFile::Log => &pools.log_write,
+                WalFile::Vault => &pools.vault_write,
+                WalFile::Views => &pools.views_write,
+            };
+            pool.execute(RESTART).await?;
         }
         Ok(())
     }

@@ -26,7 +26,7 @@ impl Connection {
         self.send("GET", path, "application/json", b"")
     }
 
-    fn send(&mut self, method: &str, path: &str, content_type: &str, body: &[u8]) -> (u16, &[u8]) {
+    pub fn send(&mut self, method: &str, path: &str, content_type: &str, body: &[u8]) -> (u16, &[u8]) {
         self.request.clear();
         write!(
             self.request,

@@ -163,8 +163,13 @@ async fn no_allow_is_recorded_behind_a_stop() {
         });
         let asks: Vec<_> = asks.collect();
         if round % 2 == 0 {
-            // Every second stop comes late enough for some to be allowed before it.
-            tokio::time::sleep(std::time::Duration::from_millis(60)).await;
+            // Every second stop comes late enough for one to be allowed before it.
+            for _ in 0..500 {
+                if asks.iter().any(tokio::task::JoinHandle::is_finished) {
+                    break;
+                }
+                tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+            }
         }
         let stopped = recorded(post(ledger, stop(&format!("s{round}"), &lead, None)).await);
         for ask in asks {

@@ -18,12 +18,14 @@ use tokio::task::JoinHandle;
 
 use crate::engines::postgres_database;
 use crate::evidence;
-use crate::journal::{Journal, Shared, Verdict, judge, post_until_cut, snapshot, weigh};
+use crate::journal::{Journal, Shared, Verdict, judge, lock, post_until_cut, snapshot, weigh};
 use crate::script;
 use crate::server::{Client, Data, Server};
 use crate::support::{options, received, scratch};
 
 const POSTERS: u64 = 4;
+/// Acknowledgements that a kill waits for, within a few seconds.
+const ACKS_BEFORE_A_KILL: usize = 12;
 /// Kills of one ledger before the next one takes its place, so that starts stay quick.
 const CYCLES_OF_A_LEDGER: u64 = 25;
 
@@ -42,7 +44,16 @@ async fn post_and_kill(server: Server, data: &Data, journal: &Shared, random: &m
             Tasks::default().spawn(post_until_cut(address, key, journal, seed))
         })
         .collect();
+    let acknowledged = || lock(journal).acks.len();
+    let before = acknowledged();
     tokio::time::sleep(Duration::from_millis(random.random_range(20..300))).await;
+    // On a busy machine little is acknowledged by then: a kill that interrupts nothing would prove nothing.
+    for _ in 0..200 {
+        if acknowledged() >= before + ACKS_BEFORE_A_KILL {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(random.random_range(5..30))).await;
+    }
     server.kill();
     for poster in posters {
         poster.await.unwrap();

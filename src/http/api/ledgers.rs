@@ -102,7 +102,7 @@ pub async fn ledger_read(caller: Caller, params: Params) -> Result<Response<Body
         "leader": ledger.is_leader(),
         "read_only": ledger.read_only_reason().is_some(),
         "queue": ledger.queue_len(),
-        "projections": { "lag_events": lag.events, "lag_micros": lag.micros },
+        "projections": { "lag_events": lag.events, "lag_micros": lag.micros, "rebuilding": service.runner.status().rebuilding },
         "limits": {
             "body_bytes": limits.body_bytes_max,
             "batch_events": limits.batch_events_max,
@@ -129,4 +129,20 @@ pub async fn clock_confirm(caller: Caller) -> Result<StatusCode, Problem> {
     caller.service.ledger.clock_confirm();
     tracing::warn!(ledger = %caller.service.ledger.id, principal = %caller.principal, "clock.confirmed");
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// Rebuild projections
+///
+/// Builds all rows anew from the log beside those in use, which stay readable and current meanwhile, and swaps them.
+/// `projections.rebuilding` of `GET /v1/admin/ledger` is the next position to fold, and null when none is under way.
+#[utoipa::path(
+    post,
+    path = "/v1/admin/projections/rebuild",
+    tag = "admin",
+    responses((status = 202, description = "Begun"))
+)]
+pub async fn projections_rebuild(caller: Caller) -> Result<StatusCode, Problem> {
+    caller.service.runner.rebuild();
+    tracing::info!(ledger = %caller.service.ledger.id, principal = %caller.principal, "projections.rebuild asked for");
+    Ok(StatusCode::ACCEPTED)
 }
