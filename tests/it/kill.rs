@@ -48,7 +48,7 @@ async fn post_and_kill(server: Server, data: &Data, journal: &Shared, random: &m
     let before = acknowledged();
     tokio::time::sleep(Duration::from_millis(random.random_range(20..300))).await;
     // On a busy machine little is acknowledged by then: a kill that interrupts nothing would prove nothing.
-    for _ in 0..200 {
+    for _ in 0..600 {
         if acknowledged() >= before + ACKS_BEFORE_A_KILL {
             break;
         }
