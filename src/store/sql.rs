@@ -158,7 +158,7 @@ pub(super) mod sqlite {
     pub(in crate::store) const APPEND_MORE: &str = append_text!("", "");
     pub(in crate::store) const ENTRIES_AT: &str = "SELECT e.position, e.entry FROM series r CROSS JOIN entries e \
          WHERE r.i < $2 AND e.ledger = $1 AND e.position = CAST(substr($3, r.i * 20 + 1, 20) AS INTEGER)";
-    /// Rows of 116 bytes: owner 16, class 20, quarter 20, then key id 16, epoch 20, wrapped key in the body.
+    /// Rows of 132 bytes: owner 16, class 20, quarter 20, key id 16, epoch 20, then where the wrapped key stands in the body.
     pub(in crate::store) const DEKS_INSERT: &str = "INSERT INTO deks (ledger, owner, class, quarter, key_id, epoch, wrapped) SELECT $1, substr($3, i * 132 + 1, 16), \
          CAST(substr($3, i * 132 + 17, 20) AS INTEGER), CAST(substr($3, i * 132 + 37, 20) AS INTEGER), \
          substr($3, i * 132 + 57, 16), CAST(substr($3, i * 132 + 73, 20) AS INTEGER), \
