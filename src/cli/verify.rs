@@ -31,6 +31,9 @@ pub(super) struct Verify {
     /// Checkpoint kept elsewhere, to hold the log against
     #[arg(long, value_name = "FILE", requires = "data")]
     checkpoint: Option<PathBuf>,
+    /// Check chain, tree and each person's history only; sealed parts are not read
+    #[arg(long, requires = "data")]
+    entries_only: bool,
     /// The log's public key as you got it elsewhere
     #[arg(long, value_name = "VKEY")]
     verifier_key: Option<String>,
@@ -90,7 +93,8 @@ impl Verify {
             Arc::new(VaultKeys::new(source.store.clone(), Arc::clone(keyring), Clock::system())) as Arc<dyn PartKeys>
         });
         let workers = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        let options = VerifyOptions { key, checkpoints, workers, ..VerifyOptions::default() };
+        let entries_only = self.entries_only;
+        let options = VerifyOptions { key, checkpoints, workers, entries_only, ..VerifyOptions::default() };
         let bar = super::progress::bar(0, "verifying");
         let progress = |progress: Progress| {
             bar.set_length(progress.of);

@@ -227,13 +227,28 @@ async fn head_subtrees_and_rows_behind_the_head_are_held_against_the_entries() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn checkpoints_from_elsewhere_catch_rollback_fork_and_strangers() {
-    let (bench, _) = told(55, 300).await;
+    checkpoints_from_elsewhere(55, false).await;
+}
+
+/// The log's key stands in a public part: that one is read even where parts are left alone.
+#[tokio::test(flavor = "multi_thread")]
+async fn checkpoints_from_elsewhere_hold_entries_alone_too() {
+    let bench = checkpoints_from_elsewhere(57, true).await;
+    let asked = VerifyOptions { entries_only: true, ..VerifyOptions::default() };
+    tamper(&bench, "log.db", &["UPDATE payloads SET sealed = CAST(sealed || x'20' AS BLOB) WHERE slot = 0"]).await;
+    found(&verify_with(&bench, false, &asked).await, 0, "do not have the digest");
+    tamper(&bench, "log.db", &["DELETE FROM payloads WHERE slot = 0"]).await;
+    found(&verify_with(&bench, false, &asked).await, 0, "the public part is missing");
+}
+
+async fn checkpoints_from_elsewhere(seed: u64, entries_only: bool) -> Bench {
+    let (bench, _) = told(seed, 300).await;
     let ledger = &bench.ledger;
     let (size, root) = ledger.root_now();
     let earlier = ledger.root_at(97).await.unwrap();
     let check = async |name: &str, note: String| {
         let note = NamedCheckpoint { name: name.to_owned(), note: note.into_bytes(), from_outside: true };
-        let asked = VerifyOptions { checkpoints: vec![note], workers: 1, ..VerifyOptions::default() };
+        let asked = VerifyOptions { checkpoints: vec![note], workers: 1, entries_only, ..VerifyOptions::default() };
         verify_with(&bench, false, &asked).await
     };
     for (at, root) in [(97, earlier), (size, root), (0, tallystick::chain::leaf::empty_root())] {
@@ -246,6 +261,7 @@ async fn checkpoints_from_elsewhere_catch_rollback_fork_and_strangers() {
     let stranger = told(56, 1).await.0;
     let report = check("outside", signed(&stranger.ledger, 97, earlier)).await;
     assert!(!report.ok && report.problems[0].what.contains("no signature by a known key"));
+    bench
 }
 
 fn request(subject: SubjectId) -> ExportRequest {

@@ -67,7 +67,10 @@ impl RangeReader {
         let ledger = self.store.ledger();
         let entries = self.store.entry_block(first, end).await?;
         if self.entries_only {
-            return self.tasks.spawn_blocking(move || entries_found(ledger, first, end, &entries)).await.map_err(cut);
+            let work = move || entries_found(ledger, first, end, &entries);
+            let (mut found, naming) = self.tasks.spawn_blocking(work).await.map_err(cut)?;
+            self.named_keys(&mut found, naming).await?;
+            return Ok(found);
         }
         let parts = self.store.payload_block(first, end).await?;
         let columns = self.store.entry_columns(first, end).await?;
@@ -84,6 +87,27 @@ impl RangeReader {
         let deks = slots.into_iter().zip(found).filter_map(|(slot, dek)| Some((slot, dek?))).collect();
         let work = move || range_found(ledger, (first, end), &entries, &parts, &columns, Some(&deks));
         self.tasks.spawn_blocking(work).await.map_err(cut)
+    }
+}
+
+impl RangeReader {
+    /// The public parts that name keys of the log: checkpoints cannot be checked without them, whatever else is left alone.
+    async fn named_keys(&self, found: &mut RangeFound, naming: Vec<(u64, Vec<u8>)>) -> Result<(), VerifyError> {
+        for (position, entry) in naming {
+            let stored = self.store.payloads_of(position).await?;
+            let stored = stored.into_iter().find(|(number, _)| *number == 0).map(|(_, bytes)| bytes);
+            let part = EntryRef::decode(&entry).ok().and_then(|entry| entry.parts().next());
+            let public = part.filter(|part| part.kind == PartKind::Public).zip(stored);
+            let Some((part, public)) = public else {
+                found.findings.at(position, "part 0: the public part is missing");
+                continue;
+            };
+            match check_digest(&part, &public) {
+                Ok(()) => found.log_keys.push(NamedKeys { position, entry, public }),
+                Err(error) => found.findings.at(position, format_args!("part 0: {error}")),
+            }
+        }
+        Ok(())
     }
 }
 
@@ -105,15 +129,18 @@ fn slots_of(entries: Entries) -> (Entries, Vec<DekSlot>) {
     (entries, slots)
 }
 
-fn entries_found(ledger: LedgerId, first: u64, end: u64, entries: &Entries) -> RangeFound {
+/// What the entries alone show, and those of them that name keys of the log.
+fn entries_found(ledger: LedgerId, first: u64, end: u64, entries: &Entries) -> (RangeFound, Vec<(u64, Vec<u8>)>) {
     let range = Range::new(std::iter::empty(), None);
     let mut segment = SegmentVerifier::new(ledger, first);
+    let mut naming = Vec::new();
     for (position, bytes) in entries.iter() {
-        if segment.feed(position, bytes).is_err() {
-            break;
+        let Ok((entry, _)) = segment.feed(position, bytes) else { break };
+        if is_key_type(entry.event_type) {
+            naming.push((position, bytes.to_vec()));
         }
     }
-    range.found(segment.finish(), end)
+    (range.found(segment.finish(), end), naming)
 }
 
 fn range_found(
