@@ -177,6 +177,12 @@ enum NotRecorded {
 /// Code of events about somebody who is being erased.
 const FENCED: &str = "subject_being_erased";
 
+/// Entries that may be first copies of a batch's events, by dedupe value, and the log's size before the index was asked.
+struct Candidates {
+    size: u64,
+    found: IdMap<[u8; 32], (u64, Vec<u8>)>,
+}
+
 enum Verdict {
     New,
     Duplicate(Outcome),
@@ -310,7 +316,9 @@ impl Lane {
     }
 
     /// Positions in the log whose entries may be copies of these events, with the entries: one question for all.
-    async fn candidates(&self, jobs: &[(Job, Vec<Accepted>)]) -> Result<IdMap<[u8; 32], (u64, Vec<u8>)>, LaneError> {
+    async fn candidates(&self, jobs: &[(Job, Vec<Accepted>)]) -> Result<Candidates, LaneError> {
+        // Before the index is asked: what is committed later than this shows as another size.
+        let size = self.ledger.size();
         let mut asked: Vec<([u8; 32], u64)> = Vec::new();
         {
             let index = self.ledger.index_read();
@@ -322,7 +330,7 @@ impl Lane {
             }
         }
         if asked.is_empty() {
-            return Ok(IdMap::default());
+            return Ok(Candidates { size, found: IdMap::default() });
         }
         let positions: Vec<u64> = asked.iter().map(|(_, position)| *position).collect();
         let entries: HashMap<u64, Vec<u8>> = self.ledger.store().entries_at(&positions).await?.into_iter().collect();
@@ -334,7 +342,7 @@ impl Lane {
                 found.insert(dedupe, (position, entry.clone()));
             }
         }
-        Ok(found)
+        Ok(Candidates { size, found })
     }
 
     fn dedupe_of(&self, accepted: &Accepted) -> [u8; 32] {
@@ -354,7 +362,7 @@ impl Lane {
         batch: &mut Batch,
         job: &Job,
         accepted: Vec<Accepted>,
-        candidates: &IdMap<[u8; 32], (u64, Vec<u8>)>,
+        candidates: &Candidates,
     ) -> Result<bool, LaneError> {
         if job.options.strict && accepted.iter().any(Result::is_err) {
             for (index, accepted) in job.indexes.iter().zip(&accepted) {
@@ -369,7 +377,7 @@ impl Lane {
             let slot = ReplySlot { reply: Arc::clone(&job.reply), index: *index };
             let dedupe = self.dedupe_of(&accepted);
             let raw = accepted.as_ref().map_or_else(|rejected| &rejected.raw, |event| &event.raw).clone();
-            match self.verdict(&dedupe, &raw, &slot, job.options.dry_run, candidates).await? {
+            match self.verdict(&dedupe, &raw, &slot, job.options.dry_run, Some(candidates)).await? {
                 Verdict::Duplicate(outcome) => slot.fill(outcome),
                 Verdict::Waits => {}
                 Verdict::Reused if job.options.strict => {
@@ -394,7 +402,7 @@ impl Lane {
                                     .push((*index, refused(FENCED, "the person is being erased; post again later")));
                             }
                             Err(NotRecorded::Fenced(event)) => {
-                                self.keep_fenced(batch, job, slot, *event, candidates).await?;
+                                self.keep_fenced(batch, job, slot, *event).await?;
                             }
                         }
                     }
@@ -424,14 +432,15 @@ impl Lane {
         Ok(batch.admitted.len() > before)
     }
 
-    /// Whether this is a copy of something in flight or in the log.
+    /// Whether this is a copy of something in flight or in the log. `candidates` only where this dedupe value was among
+    /// those that were asked for.
     async fn verdict(
         &self,
         dedupe: &[u8; 32],
         raw: &Bytes,
         slot: &ReplySlot,
         dry_run: bool,
-        candidates: &IdMap<[u8; 32], (u64, Vec<u8>)>,
+        candidates: Option<&Candidates>,
     ) -> Result<Verdict, LaneError> {
         if let Some(pending) = self.ledger.in_flight().events.get_mut(dedupe) {
             if pending.raw != *raw && fingerprint(&pending.raw) != fingerprint(raw) {
@@ -443,10 +452,11 @@ impl Lane {
             }
             return Ok(Verdict::Duplicate(Outcome::DryRun { status: "duplicate", problems: Vec::new() }));
         }
-        let found = match candidates.get(dedupe) {
-            Some((position, entry)) => Some((*position, entry.clone())),
+        let found = match candidates.map(|asked| (asked.size, asked.found.get(dedupe))) {
+            Some((_, Some((position, entry)))) => Some((*position, entry.clone())),
+            Some((size, None)) if self.ledger.size() == size => None,
             // Committed between the question for all and now: it left the in-flight table, so the tail knows it.
-            None => self.committed_since(dedupe).await?,
+            _ => self.committed_since(dedupe).await?,
         };
         let Some((position, entry)) = found else { return Ok(Verdict::New) };
         let decoded = EntryRef::decode(&entry).map_err(|_| LaneError::Corrupt(position))?;
@@ -585,7 +595,6 @@ impl Lane {
         job: &Job,
         slot: ReplySlot,
         event: Validated,
-        candidates: &IdMap<[u8; 32], (u64, Vec<u8>)>,
     ) -> Result<(), LaneError> {
         if takes_back(&event) && !job.options.dry_run {
             for identified in &event.identifiers {
@@ -608,7 +617,7 @@ impl Lane {
         let rejected = Err(rejected);
         let dedupe = self.dedupe_of(&rejected);
         // A copy of what is kept already is told so.
-        match (self.verdict(&dedupe, &raw, &slot, job.options.dry_run, candidates).await?, rejected) {
+        match (self.verdict(&dedupe, &raw, &slot, job.options.dry_run, None).await?, rejected) {
             (Verdict::Duplicate(outcome), _) => slot.fill(outcome),
             (Verdict::New | Verdict::Reused, Err(rejected)) => self.quarantine(batch, job, slot, rejected)?,
             (Verdict::Waits | Verdict::New | Verdict::Reused, _) => {}
