@@ -12,7 +12,7 @@ use crate::chain::entry::{Entry, EntryError, Part};
 use crate::crypto::derive::{Dek, PartSecret};
 use crate::crypto::seal::{PartContext, SUITE_NONE, SealError, open};
 use crate::domain::parts::{PartKind, RetentionClass};
-use crate::domain::time::Quarter;
+use crate::domain::time::{Quarter, Timestamp};
 use crate::store::{DekSlot, NO_OWNER, StoreError};
 
 /// Why something cannot be read back.
@@ -126,6 +126,23 @@ fn open_part(
 }
 
 impl Ledger {
+    /// The first position recorded at or after an instant; the size of the log where there is none. Recorded time never
+    /// goes back, so halving finds it.
+    ///
+    /// # Errors
+    /// When an entry cannot be read.
+    pub async fn position_recorded_from(&self, at: Timestamp) -> Result<u64, ReadError> {
+        let store = self.store();
+        let (mut low, mut high) = (0, self.size());
+        while low < high {
+            let middle = low + (high - low) / 2;
+            let bytes = store.entry_at(middle).await?.ok_or(ReadError::Absent(middle))?;
+            let entry = EntryRef::decode(&bytes).map_err(|source| ReadError::Entry { position: middle, source })?;
+            if entry.recorded < at { low = middle + 1 } else { high = middle }
+        }
+        Ok(low)
+    }
+
     async fn keys_of(&self, slots: &[DekSlot]) -> Result<Vec<Option<Dek>>, DataKeyError> {
         self.deks.find(&self.store(), &self.keyring, &self.clock, slots).await
     }

@@ -9,7 +9,6 @@ use serde_json::{Map, Value};
 
 use super::event_view;
 use crate::chain::entry::Entry;
-use crate::domain::time::Timestamp;
 use crate::http::error::Problem;
 use crate::http::front::Caller;
 use crate::http::paging::{Page, json_response, page};
@@ -48,11 +47,11 @@ pub async fn events_list(caller: Caller, params: Params, uri: Uri) -> Result<Res
     let asked = Page::read(&params, ledger.id)?;
     let size = ledger.size();
     let first = match params.time("from")? {
-        Some(from) => asked.first.max(position_at(ledger, from, size).await?),
+        Some(from) => asked.first.max(ledger.position_recorded_from(from).await?),
         None => asked.first,
     };
     let end = match params.time("to")? {
-        Some(to) => position_at(ledger, to, size).await?,
+        Some(to) => ledger.position_recorded_from(to).await?.min(size),
         None => size,
     };
     let event_type = params.text("type");
@@ -115,24 +114,6 @@ pub fn fact_view(fact: &RawFact, role: Role, ledger: &Ledger) -> Result<Value, P
         }
     }
     Ok(Value::Object(view))
-}
-
-/// The first position recorded at or after a time; the end where there is none. Recorded time never goes back.
-pub async fn position_at(ledger: &Ledger, time: Timestamp, size: u64) -> Result<u64, Problem> {
-    let store = ledger.store();
-    let (mut low, mut high) = (0, size);
-    while low < high {
-        let middle = low + (high - low) / 2;
-        let bytes = store.entry_at(middle).await?.ok_or(ReadError::Absent(middle))?;
-        let entry = crate::chain::decode::EntryRef::decode(&bytes)
-            .map_err(|source| ReadError::Entry { position: middle, source })?;
-        if entry.recorded < time {
-            low = middle + 1;
-        } else {
-            high = middle;
-        }
-    }
-    Ok(low)
 }
 
 /// Read one event

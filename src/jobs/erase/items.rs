@@ -15,7 +15,6 @@ use crate::domain::ids::{PrincipalId, SubjectId};
 use crate::domain::parts::{PartKind, RetentionClass};
 use crate::domain::phone::Phone;
 use crate::domain::time::{Quarter, Timestamp};
-use crate::ingest::read::ReadError;
 use crate::ingest::{Ledger, Outcome};
 
 /// Entries read at a time.
@@ -46,19 +45,6 @@ struct Data {
     code: String,
 }
 
-/// The first position recorded at or after an instant.
-async fn position_at(ledger: &Ledger, at: Timestamp) -> Result<u64, EraseError> {
-    let store = ledger.store();
-    let (mut low, mut high) = (0, ledger.size());
-    while low < high {
-        let middle = low + (high - low) / 2;
-        let bytes = store.entry_at(middle).await?.ok_or(ReadError::Absent(middle))?;
-        let entry = EntryRef::decode(&bytes).map_err(|source| ReadError::Entry { position: middle, source })?;
-        if entry.recorded < at { low = middle + 1 } else { high = middle }
-    }
-    Ok(low)
-}
-
 /// Items of `[from, end)` that can be opened; `from` may be none for as far back as an item can live.
 pub(super) async fn open_items(
     ledger: &Ledger,
@@ -69,7 +55,7 @@ pub(super) async fn open_items(
     let oldest = now.checked_add_days(-LIFE_DAYS).unwrap_or(Timestamp::MIN);
     let mut first = match from {
         Some(first) => first,
-        None => position_at(ledger, oldest).await?,
+        None => ledger.position_recorded_from(oldest).await?,
     };
     let store = ledger.store();
     let mut found = Vec::new();

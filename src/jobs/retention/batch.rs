@@ -7,7 +7,6 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::RetainError;
-use super::carry::position_at;
 use crate::chain::decode::EntryRef;
 use crate::chain::leaf::leaf_hash;
 use crate::chain::tree::root_of;
@@ -72,8 +71,8 @@ impl Batch {
 
 /// Deletes the sealed parts of a class and quarter whose keys are gone.
 pub(super) async fn remove(ledger: &Arc<Ledger>, class: RetentionClass, quarter: Quarter) -> Result<u64, RetainError> {
-    let mut first = position_at(ledger, quarter.start()).await?;
-    let last = position_at(ledger, quarter.end()).await?;
+    let mut first = ledger.position_recorded_from(quarter.start()).await?;
+    let last = ledger.position_recorded_from(quarter.end()).await?;
     let store = ledger.store();
     let mut removed = 0;
     while first < last {

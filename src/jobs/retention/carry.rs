@@ -42,19 +42,6 @@ pub(super) struct Carrier<'a> {
     pub(super) made: u64,
 }
 
-/// The first position recorded at or after an instant.
-pub(super) async fn position_at(ledger: &Ledger, at: Timestamp) -> Result<u64, RetainError> {
-    let store = ledger.store();
-    let (mut low, mut high) = (0, ledger.size());
-    while low < high {
-        let middle = low + (high - low) / 2;
-        let bytes = store.entry_at(middle).await?.ok_or(ReadError::Absent(middle))?;
-        let entry = EntryRef::decode(&bytes).map_err(|source| ReadError::Entry { position: middle, source })?;
-        if entry.recorded < at { low = middle + 1 } else { high = middle }
-    }
-    Ok(low)
-}
-
 /// Positions in `[first, end)` whose type is wanted, with their subjects.
 async fn positions(
     ledger: &Ledger,
@@ -135,7 +122,10 @@ impl<'a> Carrier<'a> {
             RetentionClass::Profile => |kind| matches!(kind, "subject.merged" | "subject.carried"),
             _ => return Ok(()),
         };
-        let range = (position_at(self.ledger, quarter.start()).await?, position_at(self.ledger, quarter.end()).await?);
+        let range = (
+            self.ledger.position_recorded_from(quarter.start()).await?,
+            self.ledger.position_recorded_from(quarter.end()).await?,
+        );
         let mut copies = Vec::new();
         for (position, subject) in positions(self.ledger, range, wanted).await? {
             if let Some(subject) = subject
