@@ -95,7 +95,7 @@ impl LaneMessage {
 pub(super) struct SealingBatch {
     pub sealing: Vec<JoinHandle<Result<Vec<Sealed>, SealEventError>>>,
     /// The minted keys on their way into the vault.
-    pub keys_stored: Option<JoinHandle<Result<(), StoreError>>>,
+    pub keys_stored: Option<JoinHandle<Result<bool, StoreError>>>,
     pub count: usize,
     pub quarter: Quarter,
     pub now: Option<Timestamp>,

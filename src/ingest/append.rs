@@ -120,6 +120,7 @@ impl Appender {
         let mut heads = IdMap::default();
         let (mut generation, mut quarter, mut now) = (u64::MAX, None, None);
         let mut failure = None;
+        let mut keys_taken = false;
         for (handles, keys_stored, batch_quarter, batch_now, batch_generation, batch_heads) in sealing {
             generation = generation.min(batch_generation);
             quarter = Some(batch_quarter);
@@ -132,16 +133,21 @@ impl Appender {
                 }
             }
             // Keys must be durable before entries cite them.
-            if let Some(stored) = keys_stored
-                && let Err(error) =
-                    stored.await.map_err(AppenderError::from).and_then(|stored| stored.map_err(AppenderError::from))
-            {
-                self.ledger.deks.clear();
-                failure = Some(error);
+            let Some(stored) = keys_stored else { continue };
+            match stored.await.map_err(AppenderError::from).and_then(|stored| stored.map_err(AppenderError::from)) {
+                Ok(stored) => keys_taken |= !stored,
+                Err(error) => failure = Some(error),
             }
+        }
+        if keys_taken || failure.is_some() {
+            self.ledger.deks.clear();
         }
         let outcome = match failure {
             Some(error) => Err(error),
+            None if keys_taken => {
+                self.ledger.generation_next();
+                Ok(false)
+            }
             None => self.link_and_commit(events, heads, generation, quarter, now).await,
         };
         if outcome.is_err() {

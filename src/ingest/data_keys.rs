@@ -136,8 +136,8 @@ impl DataKeys {
     }
 
     /// Opens the keys of `slots`, minting what is missing. `new_owners` says which owners cannot have keys yet, so that
-    /// the vault is not asked about them. The rows returned must be durable before an entry cites their keys; on Postgres,
-    /// where another server may mint too, they are when this returns and none is left to store.
+    /// the vault is not asked about them. The rows returned must be stored, all of them, before an entry cites their keys:
+    /// where the vault has another key for a slot already, another server minted it, and what was sealed is sealed anew.
     pub async fn find_or_mint(
         &self,
         store: &Store,
@@ -174,16 +174,6 @@ impl DataKeys {
             let dek = Dek::new(&key);
             rows.push((slot, DekRow { key: dek.id(), epoch: wrapped.epoch, wrapped: wrapped.bytes }));
             minted.push((slot, key, dek));
-        }
-        if self.ages && !minted.is_empty() {
-            store.deks_insert(&rows).await?;
-            // Another server may have minted the same slot first: the vault kept the first row, so believe the vault.
-            let slots: Vec<DekSlot> = minted.iter().map(|(slot, ..)| *slot).collect();
-            let stored = self.find(store, keyring, clock, &slots).await?;
-            for (slot, dek) in slots.into_iter().zip(stored) {
-                deks.insert(slot, dek.ok_or(DataKeyError::Absent)?);
-            }
-            return Ok((deks, Vec::new()));
         }
         for (slot, key, dek) in minted {
             self.remember(slot, key, now);

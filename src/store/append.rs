@@ -1,8 +1,8 @@
 //! The append transaction: head, entries, payloads and subtree hashes in one commit, or nothing.
 //!
-//! The commit point is the `COMMIT` of [`Store::append`]. An error from the statements before it means that nothing was
-//! written. An error from the commit itself means *unknown*: the caller must read the head again before it says anything
-//! to anybody.
+//! The commit point is the `COMMIT` of [`Store::append`] on SQLite, and the end of its one statement on Postgres. An error
+//! that the engine gives before it means that nothing was written. An error from the commit itself, or no answer, means
+//! *unknown*: the caller must read the head again before it says anything to anybody.
 
 use futures_util::TryStreamExt;
 use sqlx::query::Query;
@@ -94,10 +94,8 @@ impl Store {
                 done
             }
             Db::Postgres(pools) => {
-                let mut tx = pools.log_write.begin().await.map_err(failed)?;
-                self.head_swap_postgres(&mut tx, &batch).await?;
-                self.rows_insert_postgres(&mut tx, batch).await.map_err(failed)?;
-                tx.commit().await.map_err(AppendError::Unknown)
+                let mut connection = pools.log_write.acquire().await.map_err(failed)?;
+                self.append_postgres(&mut connection, &batch).await
             }
         }
     }
@@ -179,8 +177,9 @@ impl Store {
             .bind(expected.map_or(next.epoch, |head| head.epoch))
     }
 
-    async fn rows_insert_postgres(&self, tx: &mut PgConnection, batch: AppendBatch) -> Result<(), sqlx::Error> {
-        let first = batch.expected.map_or(0, |head| head.size);
+    async fn append_postgres(&self, connection: &mut PgConnection, batch: &AppendBatch) -> Result<(), AppendError> {
+        let (next, expected) = (&batch.next, batch.expected.as_ref());
+        let first = expected.map_or(0, |head| head.size);
         let count = batch.keys.len();
         let (mut positions, mut entries) = (Vec::with_capacity(count), Vec::with_capacity(count));
         let (mut dedupes, mut subjects, mut sequences) =
@@ -195,31 +194,36 @@ impl Store {
             subjects.push(keys.subject.as_ref().map(|(subject, _)| subject.as_slice()));
             sequences.push(keys.subject.map(|(_, sequence)| to_i64(sequence)));
         }
-        sqlx::query(sql::postgres::ENTRIES_INSERT)
+        let moved: i64 = sqlx::query_scalar(expected.map_or(sql::postgres::APPEND_FIRST, |_| sql::postgres::APPEND))
             .bind(self.key())
+            .bind(to_i64(next.size))
+            .bind(next.leaf.as_bytes().as_slice())
+            .bind(next.recorded.micros())
+            .bind(expected.map(|head| to_i64(head.size)))
+            .bind(expected.map(|head| head.leaf.as_bytes().as_slice()))
+            .bind(expected.map_or(next.epoch, |head| head.epoch))
             .bind(positions)
             .bind(entries)
             .bind(dedupes)
             .bind(subjects)
             .bind(sequences)
-            .execute(&mut *tx)
-            .await?;
-        let payloads = &batch.payloads;
-        sqlx::query(sql::postgres::PAYLOADS_INSERT)
-            .bind(self.key())
-            .bind(payloads.iter().map(|row| to_i64(slot(row.position, row.part))).collect::<Vec<_>>())
-            .bind(payloads.iter().map(|row| row.sealed.as_slice()).collect::<Vec<_>>())
-            .execute(&mut *tx)
-            .await?;
-        if !batch.subtrees.is_empty() {
-            sqlx::query(sql::postgres::SUBTREES_INSERT)
-                .bind(self.key())
-                .bind(batch.subtrees.iter().map(|(number, _)| to_i64(*number)).collect::<Vec<_>>())
-                .bind(batch.subtrees.iter().map(|(_, hash)| hash.as_bytes().as_slice()).collect::<Vec<_>>())
-                .execute(&mut *tx)
-                .await?;
-        }
-        Ok(())
+            .bind(batch.payloads.iter().map(|row| to_i64(slot(row.position, row.part))).collect::<Vec<_>>())
+            .bind(batch.payloads.iter().map(|row| row.sealed.as_slice()).collect::<Vec<_>>())
+            .bind(batch.subtrees.iter().map(|(number, _)| to_i64(*number)).collect::<Vec<_>>())
+            .bind(batch.subtrees.iter().map(|(_, hash)| hash.as_bytes().as_slice()).collect::<Vec<_>>())
+            .fetch_one(connection)
+            .await
+            .map_err(|error| if refused(&error) { failed(error) } else { AppendError::Unknown(error) })?;
+        if moved == 1 { Ok(()) } else { Err(AppendError::HeadMoved) }
+    }
+}
+
+/// Whether Postgres said itself that the statement did nothing. Any other end leaves open whether its commit happened: a lost
+/// connection, and a server that is told to stop (class 57P) while a standby has yet to confirm.
+fn refused(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Database(database) => !database.code().is_some_and(|code| code.starts_with("57P")),
+        _ => false,
     }
 }
 
@@ -255,30 +259,5 @@ fn runs_of(batch: &AppendBatch) -> Vec<Run<'_>> {
             subtrees: hashes.unwrap_or_default(),
         });
         first += keys.len() as u64;
-    }
-}
-impl Store {
-    /// Lock and move the head before any row is written: two writers that share a head would each produce a valid link and
-    /// fork the chain.
-    async fn head_swap_postgres(&self, tx: &mut PgConnection, batch: &AppendBatch) -> Result<(), AppendError> {
-        let next = &batch.next;
-        let query = match &batch.expected {
-            None => sqlx::query(sql::HEAD_CREATE)
-                .bind(self.key())
-                .bind(to_i64(next.size))
-                .bind(next.leaf.as_bytes().as_slice())
-                .bind(next.recorded.micros())
-                .bind(next.epoch),
-            Some(expected) => sqlx::query(sql::HEAD_SWAP)
-                .bind(self.key())
-                .bind(to_i64(next.size))
-                .bind(next.leaf.as_bytes().as_slice())
-                .bind(next.recorded.micros())
-                .bind(to_i64(expected.size))
-                .bind(expected.leaf.as_bytes().as_slice())
-                .bind(expected.epoch),
-        };
-        let changed = query.execute(tx).await.map_err(failed)?.rows_affected();
-        if changed == 1 { Ok(()) } else { Err(AppendError::HeadMoved) }
     }
 }

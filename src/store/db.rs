@@ -176,6 +176,8 @@ fn postgres_options(url: &str) -> Result<PgConnectOptions, StoreError> {
     Ok(options.application_name("tallystick").options([
         ("search_path", "log,vault,views"),
         ("synchronous_commit", "on"),
+        // Every statement is short or bulk: compiling one costs more than running it.
+        ("jit", "off"),
         ("statement_timeout", "60000"),
         ("lock_timeout", "10000"),
         // A server that stands still in the middle of an append holds the head's row no longer than it held the lease.
@@ -183,11 +185,9 @@ fn postgres_options(url: &str) -> Result<PgConnectOptions, StoreError> {
     ]))
 }
 
-async fn postgres_pool(url: &str, role: Option<&'static str>, connections: u32) -> Result<PgPool, StoreError> {
-    PgPoolOptions::new()
-        .max_connections(connections)
-        .acquire_timeout(Duration::from_secs(10))
-        .after_connect(move |connection, _| {
+fn postgres_pool_options(role: Option<&'static str>, connections: u32) -> PgPoolOptions {
+    PgPoolOptions::new().max_connections(connections).acquire_timeout(Duration::from_secs(10)).after_connect(
+        move |connection, _| {
             Box::pin(async move {
                 match role {
                     Some(APPENDER) => connection.execute("SET ROLE tallystick_appender").await.map(|_| ()),
@@ -195,39 +195,43 @@ async fn postgres_pool(url: &str, role: Option<&'static str>, connections: u32) 
                     Some(_) | None => Ok(()),
                 }
             })
+        },
+    )
+}
+
+/// For connections that begin transactions: sqlx 0.9.0 can hand one back with an open transaction when `begin` is
+/// cancelled; such a one is closed. Asked in the simple protocol, where a statement outside a transaction has both times
+/// equal; prepared, they differ and every connection would be closed after one use.
+fn closing_open_transactions(options: PgPoolOptions) -> PgPoolOptions {
+    options.after_release(|connection, _| {
+        Box::pin(async move {
+            let row = connection.fetch_one("SELECT now() = statement_timestamp()").await?;
+            row.try_get(0)
         })
-        // sqlx 0.9.0 can hand back a connection with an open transaction when `begin` is cancelled; such a one is closed.
-        .after_release(|connection, _| {
-            Box::pin(async move {
-                let open: bool = sqlx::query_scalar(
-                    "SELECT pg_current_xact_id_if_assigned() IS NOT NULL OR now() <> statement_timestamp()",
-                )
-                .fetch_one(connection)
-                .await?;
-                Ok(!open)
-            })
-        })
-        .connect_with(postgres_options(url)?)
-        .await
-        .map_err(StoreError::from)
+    })
 }
 
 /// Connects to Postgres as its owner, for migrations and role set-up only.
 pub(super) async fn postgres_owner(url: &str) -> Result<PgPool, StoreError> {
-    postgres_pool(url, None, 2).await
+    Ok(closing_open_transactions(postgres_pool_options(None, 2)).connect_with(postgres_options(url)?).await?)
 }
 
 /// Connects the working pools. The URL's user must be a member of both roles, or their owner.
 pub(super) async fn postgres_open(url: &str) -> Result<Pools<PgPool>, StoreError> {
-    let append = postgres_pool(url, Some(APPENDER), 12).await?;
-    let shred = postgres_pool(url, Some(SHREDDER), 2).await?;
+    let options = postgres_options(url)?;
+    // Nothing on these begins a transaction: an append is one statement.
+    let append = postgres_pool_options(Some(APPENDER), 12).connect_with(options.clone()).await?;
+    // Views can be rebuilt from the log, and a commit that is lost takes its cursor with it.
+    let views = options.clone().options([("synchronous_commit", "off")]);
+    let views_write = closing_open_transactions(postgres_pool_options(Some(APPENDER), 2)).connect_with(views).await?;
+    let shred = closing_open_transactions(postgres_pool_options(Some(SHREDDER), 2)).connect_with(options).await?;
     Ok(Pools {
         log_read: append.clone(),
         log_write: append.clone(),
         vault_read: append.clone(),
         vault_write: append.clone(),
-        views_read: append.clone(),
-        views_write: append,
+        views_read: append,
+        views_write,
         shred,
     })
 }

@@ -65,12 +65,14 @@ fn slot_row(owner: [u8; 16], class: i64, quarter: i64) -> Result<DekSlot, StoreE
 }
 
 impl Store {
-    /// Stores new data keys; a slot that is already taken keeps the key it has. Read back with [`Store::deks_at`] to
-    /// learn which key won. Durable on return, so an entry may cite the keys afterwards.
-    pub async fn deks_insert(&self, rows: &[(DekSlot, DekRow)]) -> Result<(), StoreError> {
+    /// Stores new data keys; a slot that is already taken keeps the key it has. Gives whether all were stored: if not, another
+    /// server minted first, and [`Store::deks_at`] tells which keys won. Durable on return, so an entry may cite the keys
+    /// afterwards.
+    pub async fn deks_insert(&self, rows: &[(DekSlot, DekRow)]) -> Result<bool, StoreError> {
         if rows.is_empty() {
-            return Ok(());
+            return Ok(true);
         }
+        let mut stored = 0;
         match &self.db {
             Db::Sqlite(pools) => {
                 for rows in rows.chunks(ROWS_MAX) {
@@ -79,17 +81,18 @@ impl Store {
                         packed.row().fixed(&slot.owner).number(slot.class.into()).number(slot.quarter.into());
                         packed.fixed(row.key.as_bytes()).number(row.epoch.into()).bytes(&row.wrapped);
                     }
-                    sqlx::query(sql::sqlite::DEKS_INSERT)
+                    stored += sqlx::query(sql::sqlite::DEKS_INSERT)
                         .bind(self.key())
                         .bind(packed.count)
                         .bind(packed.heads)
                         .bind(packed.body)
                         .execute(&pools.vault_write)
-                        .await?;
+                        .await?
+                        .rows_affected();
                 }
             }
             Db::Postgres(pools) => {
-                sqlx::query(sql::postgres::DEKS_INSERT)
+                stored = sqlx::query(sql::postgres::DEKS_INSERT)
                     .bind(self.key())
                     .bind(rows.iter().map(|(slot, _)| slot.owner.as_slice()).collect::<Vec<_>>())
                     .bind(rows.iter().map(|(slot, _)| i64::from(slot.class)).collect::<Vec<_>>())
@@ -98,10 +101,11 @@ impl Store {
                     .bind(rows.iter().map(|(_, row)| i64::from(row.epoch)).collect::<Vec<_>>())
                     .bind(rows.iter().map(|(_, row)| row.wrapped.as_slice()).collect::<Vec<_>>())
                     .execute(&pools.vault_write)
-                    .await?;
+                    .await?
+                    .rows_affected();
             }
         }
-        Ok(())
+        Ok(stored == rows.len() as u64)
     }
 
     /// The stored keys of the given slots: index into `slots`, and the row. Slots without a key are left out.

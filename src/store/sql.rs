@@ -2,10 +2,6 @@
 //! out of packed bytes (`pack.rs`) and Postgres out of arrays. A test prepares each on the engine it is for.
 
 pub(super) const HEAD_READ: &str = "SELECT size, leaf, recorded, epoch FROM heads WHERE ledger = $1";
-pub(super) const HEAD_CREATE: &str =
-    "INSERT INTO heads (ledger, size, leaf, recorded, epoch) VALUES ($1, $2, $3, $4, $5)";
-pub(super) const HEAD_SWAP: &str = "UPDATE heads SET size = $2, leaf = $3, recorded = $4 \
-     WHERE ledger = $1 AND size = $5 AND leaf = $6 AND epoch = $7";
 pub(super) const HEAD_FENCE: &str = "UPDATE heads SET epoch = $2 WHERE ledger = $1 AND epoch < $2";
 
 pub(super) const ENTRY_AT: &str = "SELECT entry FROM entries WHERE ledger = $1 AND position = $2";
@@ -83,8 +79,6 @@ pub(super) const LEDGERS_READ: &str = "SELECT ledger, origin, scratch, created F
 #[cfg(test)]
 pub(super) const SHARED: &[&str] = &[
     HEAD_READ,
-    HEAD_CREATE,
-    HEAD_SWAP,
     HEAD_FENCE,
     ENTRY_AT,
     ENTRIES_FROM,
@@ -181,12 +175,34 @@ pub(super) mod sqlite {
 
 /// Bulk statements for Postgres, with one array a column.
 pub(super) mod postgres {
-    pub(in crate::store) const ENTRIES_INSERT: &str = "INSERT INTO entries (ledger, position, entry, dedupe, subject, sequence) \
-         SELECT $1, * FROM UNNEST($2::bigint[], $3::bytea[], $4::bytea[], $5::bytea[], $6::bigint[])";
-    pub(in crate::store) const PAYLOADS_INSERT: &str = "INSERT INTO payloads (ledger, slot, sealed) \
-         SELECT $1, * FROM UNNEST($2::bigint[], $3::bytea[])";
-    pub(in crate::store) const SUBTREES_INSERT: &str = "INSERT INTO subtrees (ledger, number, hash) \
-         SELECT $1, * FROM UNNEST($2::bigint[], $3::bytea[])";
+    /// One append in one statement, so that it is one round trip and one commit: the head is created or moved first, and rows
+    /// go in only if it was. Answers how many heads moved: one or none.
+    macro_rules! append_text {
+        ($head:literal) => {
+            concat!(
+                "WITH moved AS (",
+                $head,
+                " RETURNING 1), \
+                 entry_rows AS (INSERT INTO entries (ledger, position, entry, dedupe, subject, sequence) SELECT $1, r.* \
+                 FROM UNNEST($8::bigint[], $9::bytea[], $10::bytea[], $11::bytea[], $12::bigint[]) AS r \
+                 WHERE EXISTS (SELECT FROM moved)), \
+                 payload_rows AS (INSERT INTO payloads (ledger, slot, sealed) SELECT $1, r.* \
+                 FROM UNNEST($13::bigint[], $14::bytea[]) AS r WHERE EXISTS (SELECT FROM moved)), \
+                 subtree_rows AS (INSERT INTO subtrees (ledger, number, hash) SELECT $1, r.* \
+                 FROM UNNEST($15::bigint[], $16::bytea[]) AS r WHERE EXISTS (SELECT FROM moved)) \
+                 SELECT COUNT(*) FROM moved"
+            )
+        };
+    }
+    pub(in crate::store) const APPEND_FIRST: &str = append_text!(
+        "INSERT INTO heads (ledger, size, leaf, recorded, epoch) SELECT $1, $2, $3, $4, $7 \
+         WHERE $5::bigint IS NULL AND $6::bytea IS NULL"
+    );
+    /// Lock and move the head before any row is written: two writers that share a head would each produce a valid link and
+    /// fork the chain.
+    pub(in crate::store) const APPEND: &str = append_text!(
+        "UPDATE heads SET size = $2, leaf = $3, recorded = $4 WHERE ledger = $1 AND size = $5 AND leaf = $6 AND epoch = $7"
+    );
     pub(in crate::store) const ENTRIES_AT: &str = "SELECT position, entry FROM entries \
          WHERE ledger = $1 AND position = ANY($2::bigint[])";
     pub(in crate::store) const ENTRY_COLUMNS: &str = "SELECT position, dedupe, subject, sequence FROM entries \
@@ -194,9 +210,11 @@ pub(super) mod postgres {
     pub(in crate::store) const DEKS_INSERT: &str = "INSERT INTO deks (ledger, owner, class, quarter, key_id, epoch, wrapped) \
          SELECT $1, * FROM UNNEST($2::bytea[], $3::bigint[], $4::bigint[], $5::bytea[], $6::bigint[], $7::bytea[]) \
          ON CONFLICT (ledger, owner, class, quarter) DO NOTHING";
+    /// A look into the key's index for each row: as a join, without fresh statistics, Postgres reads the whole table instead.
     pub(in crate::store) const DEKS_AT: &str = "SELECT r.i, d.key_id, d.epoch, d.wrapped \
          FROM UNNEST($2::bigint[], $3::bytea[], $4::bigint[], $5::bigint[]) AS r(i, owner, class, quarter) \
-         JOIN deks d ON d.ledger = $1 AND d.owner = r.owner AND d.class = r.class AND d.quarter = r.quarter";
+         CROSS JOIN LATERAL (SELECT key_id, epoch, wrapped FROM deks WHERE ledger = $1 AND owner = r.owner \
+         AND class = r.class AND quarter = r.quarter LIMIT 1) AS d";
     pub(in crate::store) const DEKS_DELETE: &str = "DELETE FROM deks d \
          USING UNNEST($2::bytea[], $3::bigint[], $4::bigint[]) AS r(owner, class, quarter) \
          WHERE d.ledger = $1 AND d.owner = r.owner AND d.class = r.class AND d.quarter = r.quarter";
@@ -204,15 +222,6 @@ pub(super) mod postgres {
          WHERE ledger = $1 AND slot = ANY($2::bigint[])";
 
     #[cfg(test)]
-    pub(in crate::store) const ALL: &[&str] = &[
-        ENTRIES_INSERT,
-        PAYLOADS_INSERT,
-        SUBTREES_INSERT,
-        ENTRIES_AT,
-        ENTRY_COLUMNS,
-        DEKS_INSERT,
-        DEKS_AT,
-        DEKS_DELETE,
-        PAYLOADS_DELETE,
-    ];
+    pub(in crate::store) const ALL: &[&str] =
+        &[APPEND_FIRST, APPEND, ENTRIES_AT, ENTRY_COLUMNS, DEKS_INSERT, DEKS_AT, DEKS_DELETE, PAYLOADS_DELETE];
 }

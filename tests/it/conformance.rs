@@ -338,8 +338,8 @@ async fn keys_are_minted_once(engine: Engine) {
         let (first, second) = (store.clone(), two.clone());
         let one = Tasks::default().spawn(async move { first.deks_insert(&mine).await });
         let other = Tasks::default().spawn(async move { second.deks_insert(&theirs).await });
-        one.await.unwrap().unwrap();
-        other.await.unwrap().unwrap();
+        let (one, other) = (one.await.unwrap().unwrap(), other.await.unwrap().unwrap());
+        assert_ne!(one, other, "one server stored its key, the other was told that it did not");
         let seen = store.deks_at(&[slot(owner)]).await.unwrap();
         let again = two.deks_at(&[slot(owner)]).await.unwrap();
         assert_eq!(seen.len(), 1);

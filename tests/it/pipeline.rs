@@ -1,5 +1,7 @@
 //! The way in, end to end on an open ledger.
 
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{Connection, Executor, SqliteConnection};
 use tallystick::ingest::Outcome;
 
 use crate::support::{consent, post, received, recorded, scratch};
@@ -121,4 +123,29 @@ async fn a_customers_type_is_known_again_after_a_restart() {
     assert_eq!(registry.current("x.door_knock").unwrap().version, 2);
     assert!(registry.by_digest(&first.digest).is_some());
     bench.ledger.schema_register(&document(3), actor, None).await.unwrap();
+}
+
+/// Takes the place of a server that minted a moment earlier: the vault does not take the first key of a batch.
+const KEY_TAKEN: &str = "CREATE TABLE taken (times INTEGER); INSERT INTO taken VALUES (1); \
+    CREATE TRIGGER deks_taken BEFORE INSERT ON deks WHEN (SELECT times FROM taken) = 1 BEGIN \
+    UPDATE taken SET times = 0; SELECT RAISE(IGNORE); END";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_whose_key_the_vault_did_not_take_is_sealed_anew() {
+    let mut bench = scratch(None, 6).await;
+    let vault = SqliteConnectOptions::new().filename(bench.folder.path().join("vault.db"));
+    let mut vault = SqliteConnection::connect_with(&vault).await.unwrap();
+    vault.execute(KEY_TAKEN).await.unwrap();
+    let first = recorded(post(&bench.ledger, consent("a", "lead-1", "+16145550101")).await);
+    let left: i64 = sqlx::query_scalar("SELECT times FROM taken").fetch_one(&mut vault).await.unwrap();
+    assert_eq!(left, 0, "a key was refused");
+    bench.reopen().await;
+    let opened = bench.ledger.open_entry(first.position).await.unwrap();
+    assert!(opened.parts.iter().all(|part| part.plaintext.is_some()), "every key that the entry cites is in the vault");
+    // What it would be otherwise: a part whose key is nowhere.
+    let gone = vault.execute("DELETE FROM deks WHERE owner <> zeroblob(16)").await.unwrap();
+    assert!(gone.rows_affected() > 0);
+    bench.reopen().await;
+    let opened = bench.ledger.open_entry(first.position).await;
+    assert!(opened.is_err() || opened.unwrap().parts.iter().any(|part| part.plaintext.is_none()));
 }

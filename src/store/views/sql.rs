@@ -26,26 +26,43 @@ pub(super) const PARKED_COUNT: &str = "SELECT p.projection, COUNT(*) FROM parked
 pub(super) const PARKED_FROM: &str = "SELECT p.projection, p.position, p.reason FROM parked p JOIN cursors c ON c.ledger = p.ledger AND c.projection \
      = p.projection AND c.generation = p.generation AND c.state IN (1, 3) WHERE p.ledger = $1 AND p.position >= $2 ORDER \
      BY p.position, p.projection LIMIT $3";
-pub(super) const DELETE_CONSENT_ACTS: &str = "DELETE FROM consent_acts WHERE ledger = $1 AND generation = $2 AND (subject, position, line) IN (SELECT \
-     subject, position, line FROM consent_acts WHERE ledger = $1 AND generation = $2 ORDER BY subject, position, \
-     line LIMIT $3)";
-pub(super) const DELETE_MONEY_DIMS: &str = "DELETE FROM money_dims WHERE ledger = $1 AND generation = $2 AND id IN (SELECT id FROM money_dims WHERE ledger \
-     = $1 AND generation = $2 ORDER BY id LIMIT $3)";
-pub(super) const DELETE_MONEY_LINES: &str = "DELETE FROM money_lines WHERE ledger = $1 AND generation = $2 AND (position, line) IN (SELECT position, line \
-     FROM money_lines WHERE ledger = $1 AND generation = $2 ORDER BY position, line LIMIT $3)";
-pub(super) const DELETE_MONEY_RECORDS: &str = "DELETE FROM money_records WHERE ledger = $1 AND generation = $2 AND (record, position) IN (SELECT record, \
-     position FROM money_records WHERE ledger = $1 AND generation = $2 ORDER BY record, position LIMIT $3)";
-pub(super) const DELETE_MONEY_UNDONE: &str = "DELETE FROM money_undone WHERE ledger = $1 AND generation = $2 AND (position, root) IN (SELECT position, root \
-     FROM money_undone WHERE ledger = $1 AND generation = $2 ORDER BY position, root LIMIT $3)";
-pub(super) const DELETE_MONEY_DAILY: &str = "DELETE FROM money_daily WHERE ledger = $1 AND generation = $2 AND (day, dims, measure, currency) IN (SELECT \
-     day, dims, measure, currency FROM money_daily WHERE ledger = $1 AND generation = $2 ORDER BY day, dims, \
-     measure, currency LIMIT $3)";
-pub(super) const DELETE_HEALTH_DAILY: &str = "DELETE FROM health_daily WHERE ledger = $1 AND generation = $2 AND (day, event_type) IN (SELECT day, event_type \
-     FROM health_daily WHERE ledger = $1 AND generation = $2 ORDER BY day, event_type LIMIT $3)";
-pub(super) const DELETE_HEALTH_LAST: &str = "DELETE FROM health_last WHERE ledger = $1 AND generation = $2 AND (scope, name) IN (SELECT scope, name FROM \
-     health_last WHERE ledger = $1 AND generation = $2 ORDER BY scope, name LIMIT $3)";
-pub(super) const DELETE_QUARANTINE_ITEMS: &str = "DELETE FROM quarantine_items WHERE ledger = $1 AND generation = $2 AND position IN (SELECT position FROM \
-     quarantine_items WHERE ledger = $1 AND generation = $2 ORDER BY position LIMIT $3)";
+/// Deletes the first rows of a generation in order of the table's key. By one bound, not by a list of keys: for a list,
+/// Postgres without fresh statistics compares every row with every other.
+macro_rules! delete_first {
+    ($table:literal, $key:literal, $backward:literal) => {
+        concat!(
+            "DELETE FROM ",
+            $table,
+            " WHERE ledger = $1 AND generation = $2 AND (",
+            $key,
+            ") <= (SELECT ",
+            $key,
+            " FROM (SELECT ",
+            $key,
+            " FROM ",
+            $table,
+            " WHERE ledger = $1 AND generation = $2 ORDER BY ",
+            $key,
+            " LIMIT $3) AS first_rows ORDER BY ",
+            $backward,
+            " LIMIT 1)"
+        )
+    };
+}
+pub(super) const DELETE_CONSENT_ACTS: &str =
+    delete_first!("consent_acts", "subject, position, line", "subject DESC, position DESC, line DESC");
+pub(super) const DELETE_MONEY_DIMS: &str = delete_first!("money_dims", "id", "id DESC");
+pub(super) const DELETE_MONEY_LINES: &str = delete_first!("money_lines", "position, line", "position DESC, line DESC");
+pub(super) const DELETE_MONEY_RECORDS: &str =
+    delete_first!("money_records", "record, position", "record DESC, position DESC");
+pub(super) const DELETE_MONEY_UNDONE: &str =
+    delete_first!("money_undone", "position, root", "position DESC, root DESC");
+pub(super) const DELETE_MONEY_DAILY: &str =
+    delete_first!("money_daily", "day, dims, measure, currency", "day DESC, dims DESC, measure DESC, currency DESC");
+pub(super) const DELETE_HEALTH_DAILY: &str =
+    delete_first!("health_daily", "day, event_type", "day DESC, event_type DESC");
+pub(super) const DELETE_HEALTH_LAST: &str = delete_first!("health_last", "scope, name", "scope DESC, name DESC");
+pub(super) const DELETE_QUARANTINE_ITEMS: &str = delete_first!("quarantine_items", "position", "position DESC");
 pub(super) const DELETE_PARKED: &str = "DELETE FROM parked WHERE ledger = $1 AND generation = $2 AND projection = $3";
 pub(super) const CONSENT_OF: &str = "SELECT position, line, act, channels, purposes, technologies, flags, effective, occurred, recorded, valid_from, \
      valid_until, target, seller, kind, method, record FROM consent_acts WHERE ledger = $1 AND generation = (SELECT \
