@@ -4,7 +4,8 @@
 //! TALLYSTICK_BENCH_EVENTS   events a throughput row posts (default 300000)
 //! TALLYSTICK_BENCH_STORED   events to load before a second round of the rows (default 0; 10000000 for the long lane)
 //! TALLYSTICK_BENCH_ROWS     some of batches,single,fixed,import (default all)
-//! TALLYSTICK_BENCH_POSTGRES a Postgres URL to measure that engine too
+//! TALLYSTICK_BENCH_POSTGRES a Postgres URL to measure that engine too; its database should be empty
+//! TALLYSTICK_BENCH_ENGINES  some of sqlite,postgres (default all)
 #![expect(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -261,9 +262,14 @@ fn quantile(sorted: &[Duration], thousandths: usize) -> String {
     format!("{:.2} ms", sorted[at].as_secs_f64() * 1e3)
 }
 
-/// Whether a row is wanted: `TALLYSTICK_BENCH_ROWS` names some of batches, single, fixed, import; all by default.
+/// Whether a variable's list names it; an absent list names all.
+fn named(variable: &str, name: &str) -> bool {
+    std::env::var(variable).map_or(true, |names| names.split(',').any(|named| named == name))
+}
+
+/// Whether a row is wanted.
 fn wanted(row: &str) -> bool {
-    std::env::var("TALLYSTICK_BENCH_ROWS").map_or(true, |rows| rows.split(',').any(|named| named == row))
+    named("TALLYSTICK_BENCH_ROWS", row)
 }
 
 fn rows(server: &Server, phase: &Phase, bare: f64, at: &str) {
@@ -361,13 +367,18 @@ fn main() {
     if std::env::args().any(|argument| argument == "--list") {
         return;
     }
-    let folder = tempfile::tempdir().unwrap();
-    println!("sync of 4 KiB on this device: {}", bare::sync_latency(folder.path()));
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
-    let bare = runtime.block_on(bare::sqlite(folder.path()));
-    engine("SQLite, synchronous=FULL", &folder.path().join("sqlite"), None, bare);
-    if let Ok(url) = std::env::var("TALLYSTICK_BENCH_POSTGRES") {
+    if named("TALLYSTICK_BENCH_ENGINES", "sqlite") {
+        let folder = tempfile::tempdir().unwrap();
+        println!("sync of 4 KiB on this device: {}", bare::sync_latency(folder.path()));
+        let bare = runtime.block_on(bare::sqlite(folder.path()));
+        engine("SQLite, synchronous=FULL", &folder.path().join("data"), None, bare);
+    }
+    let postgres = std::env::var("TALLYSTICK_BENCH_POSTGRES").ok();
+    if let Some(url) = postgres.filter(|_| named("TALLYSTICK_BENCH_ENGINES", "postgres")) {
+        let folder = tempfile::tempdir().unwrap();
+        println!("\nsync of 4 KiB on this device: {}", bare::sync_latency(folder.path()));
         let bare = runtime.block_on(bare::postgres(&url));
-        engine("Postgres, synchronous_commit=on", &folder.path().join("postgres"), Some(&url), bare);
+        engine("Postgres, synchronous_commit=on", &folder.path().join("data"), Some(&url), bare);
     }
 }
