@@ -23,6 +23,7 @@ use super::resolve::{Resolution, SubjectMint, resolve};
 use super::seal::{Admitted, Answer, Cause, Content, PlainPart, SealEventError, Sealed, seal};
 use crate::chain::decode::EntryRef;
 use crate::chain::leaf::leaf_hash;
+use crate::crypto::derive::Dek;
 use crate::crypto::hash::sha256;
 use crate::domain::identifier::Identifier;
 use crate::domain::ids::{EventId, IdentifierId, PrincipalId, SubjectId, uuid_v7};
@@ -30,7 +31,7 @@ use crate::domain::parts::{PartKind, RetentionClass};
 use crate::domain::time::{Quarter, Timestamp};
 use crate::schema::{EventSchema, FieldProblem};
 use crate::store::index::{IdMap, SubjectHead};
-use crate::store::{DekSlot, NO_OWNER, StoreError};
+use crate::store::{DekRow, DekSlot, NO_OWNER, StoreError};
 
 /// Events that one sealing task takes.
 const SEAL_CHUNK: usize = 64;
@@ -177,6 +178,9 @@ enum NotRecorded {
 /// Code of events about somebody who is being erased.
 const FENCED: &str = "subject_being_erased";
 
+/// A batch's keys, and the rows of those that were minted for it.
+type Keys = (IdMap<DekSlot, Dek>, Vec<(DekSlot, DekRow)>);
+
 /// Entries that may be first copies of a batch's events, by dedupe value, and the log's size before the index was asked.
 struct Candidates {
     size: u64,
@@ -250,6 +254,8 @@ impl Lane {
         let kept: Vec<Job> = jobs.iter().map(|(job, _)| job.clone()).collect();
         if let Err(error) = self.batch(jobs, now).await {
             tracing::error!(error = %error, "lane.batch failed");
+            // Keys may have been minted for it that nobody will store.
+            self.ledger.deks.clear();
             self.ledger.generation_next();
             self.find_ground().await;
             for job in kept {
@@ -311,8 +317,12 @@ impl Lane {
         if batch.admitted.is_empty() {
             return Ok(());
         }
-        self.verify_heads(&mut batch).await?;
-        self.dispatch(batch, now, generation, kept).await
+        let ledger = &self.ledger;
+        let store = ledger.store();
+        let keys = ledger.deks.find_or_mint(&store, &ledger.keyring, &ledger.clock, &ledger.random, &batch.wanted);
+        let keys = async { keys.await.map_err(|error| LaneError::Keys(error.to_string())) };
+        let ((), keys) = tokio::try_join!(self.verify_heads(&batch.heads), keys)?;
+        self.dispatch(batch, keys, now, generation, kept).await
     }
 
     /// Positions in the log whose entries may be copies of these events, with the entries: one question for all.
@@ -678,8 +688,8 @@ impl Lane {
     }
 
     /// A run's word about a head holds only if the entry there says the same.
-    async fn verify_heads(&self, batch: &mut Batch) -> Result<(), LaneError> {
-        let positions: Vec<u64> = batch.heads.values().map(|head| head.position).collect();
+    async fn verify_heads(&self, heads: &IdMap<SubjectId, SubjectHead>) -> Result<(), LaneError> {
+        let positions: Vec<u64> = heads.values().map(|head| head.position).collect();
         let mut confirmed = IdMap::with_capacity_and_hasher(positions.len(), Default::default());
         for (position, entry) in self.ledger.store().entries_at(&positions).await? {
             let entry = EntryRef::decode(&entry).map_err(|_| LaneError::Corrupt(position))?;
@@ -687,7 +697,7 @@ impl Lane {
                 confirmed.insert(link.subject, SubjectHead { sequence: link.sequence, position });
             }
         }
-        for (subject, head) in &batch.heads {
+        for (subject, head) in heads {
             if confirmed.get(subject) != Some(head) {
                 return Err(LaneError::Index(head.position));
             }
@@ -917,20 +927,16 @@ impl Lane {
         Ok(())
     }
 
-    /// Fetches the keys, starts the sealing and hands the batch to the appender.
+    /// Starts the sealing and hands the batch to the appender.
     async fn dispatch(
         &self,
         batch: Batch,
+        (deks, minted): Keys,
         now: Option<Timestamp>,
         generation: u64,
         jobs: Vec<Job>,
     ) -> Result<(), LaneError> {
         let ledger = &self.ledger;
-        let (deks, minted) = ledger
-            .deks
-            .find_or_mint(&ledger.store(), &ledger.keyring, &ledger.clock, &ledger.random, &batch.wanted)
-            .await
-            .map_err(|error| LaneError::Keys(error.to_string()))?;
         let deks: IdMap<DekSlot, Arc<_>> = deks.into_iter().map(|(slot, dek)| (slot, Arc::new(dek))).collect();
         let count = batch.admitted.len();
         let mut sealing = Vec::with_capacity(count.div_ceil(SEAL_CHUNK));
@@ -957,7 +963,7 @@ impl Lane {
 }
 
 impl Draft {
-    fn with_keys(mut self, deks: &IdMap<DekSlot, Arc<crate::crypto::derive::Dek>>) -> Admitted {
+    fn with_keys(mut self, deks: &IdMap<DekSlot, Arc<Dek>>) -> Admitted {
         for (part, slot) in self.admitted.parts.iter_mut().zip(&self.slots) {
             part.key = slot.as_ref().and_then(|slot| deks.get(slot)).map(Arc::clone);
         }

@@ -12,6 +12,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePo
 use sqlx::{Executor, Row};
 
 use super::StoreError;
+use super::pack::ROWS_MAX;
 
 /// Expands one query once per engine; the engines share text and row types, not drivers. `$role` is the pool to use.
 macro_rules! on_db {
@@ -54,6 +55,8 @@ pub(super) struct Pools<P> {
 /// SQLite before this version can corrupt a WAL that several connections use (the WAL-reset bug).
 const SQLITE_VERSION_MIN: (u32, u32, u32) = (3, 51, 3);
 const SQLITE_READERS: u32 = 4;
+/// Rows of a lookup that are worth a reader of their own.
+const LOOKUP_ROWS_MIN: usize = 64;
 /// Rows of 0.5-2 kB: at 8 KiB a page wastes little and a commit touches half as many pages as at 4 KiB.
 const SQLITE_PAGE_BYTES: u32 = 8192;
 
@@ -105,11 +108,18 @@ async fn sqlite_pools(
     Ok((read, write))
 }
 
+/// Rows that one reader looks up where so many are asked for at once: all readers share them, as each waits for the disk on its
+/// own.
+pub(super) fn lookup_rows(asked: usize) -> usize {
+    asked.div_ceil(SQLITE_READERS as usize).clamp(LOOKUP_ROWS_MIN, ROWS_MAX)
+}
+
 /// Opens or creates the three files of one ledger in `folder`.
 pub(super) async fn sqlite_open(folder: &Path) -> Result<Pools<SqlitePool>, StoreError> {
     let (log_read, log_write) =
         sqlite_pools(&folder.join("log.db"), SqliteSynchronous::Full, SQLITE_READERS, true).await?;
-    let (vault_read, vault_write) = sqlite_pools(&folder.join("vault.db"), SqliteSynchronous::Full, 2, true).await?;
+    let (vault_read, vault_write) =
+        sqlite_pools(&folder.join("vault.db"), SqliteSynchronous::Full, SQLITE_READERS, true).await?;
     // Views can be rebuilt from the log, so losing their last commits to a power cut loses nothing.
     let (views_read, views_write) =
         sqlite_pools(&folder.join("views.db"), SqliteSynchronous::Normal, SQLITE_READERS, false).await?;

@@ -1,9 +1,10 @@
 //! Reading entries. There is no method here that changes one.
 
 use futures_util::TryStreamExt;
+use futures_util::future::try_join_all;
 
-use super::db::{Db, on_db};
-use super::pack::{NUMBER, Packed, ROWS_MAX};
+use super::db::{Db, lookup_rows, on_db};
+use super::pack::{NUMBER, Packed};
 use super::rows::{digest, to_i64, to_u64};
 use super::{Store, StoreError, sql};
 use crate::crypto::hash::Digest;
@@ -33,32 +34,30 @@ impl Store {
 
     /// Entries at the given positions, in no particular order; missing ones are left out.
     pub async fn entries_at(&self, positions: &[u64]) -> Result<Vec<(u64, Vec<u8>)>, StoreError> {
-        if positions.is_empty() {
-            return Ok(Vec::new());
-        }
-        let rows: Vec<(i64, Vec<u8>)> = match &self.db {
+        // In order of the rows, so that neighbours share a page.
+        let mut positions = positions.to_vec();
+        positions.sort_unstable();
+        let pieces = positions.chunks(lookup_rows(positions.len())).map(|piece| self.entries_piece(piece));
+        let rows = try_join_all(pieces).await?.into_iter().flatten();
+        rows.map(|(position, entry)| Ok((to_u64("entries", position)?, entry))).collect()
+    }
+
+    async fn entries_piece(&self, positions: &[u64]) -> Result<Vec<(i64, Vec<u8>)>, sqlx::Error> {
+        match &self.db {
             Db::Sqlite(pools) => {
-                let mut rows = Vec::with_capacity(positions.len());
-                for positions in positions.chunks(ROWS_MAX) {
-                    let mut packed = Packed::with_capacity(positions.len(), NUMBER, 0);
-                    for position in positions {
-                        packed.row().number(*position);
-                    }
-                    let query = sqlx::query_as(sql::sqlite::ENTRIES_AT).bind(self.key());
-                    rows.extend(query.bind(packed.count).bind(packed.heads).fetch_all(&pools.log_read).await?);
+                let mut packed = Packed::with_capacity(positions.len(), NUMBER, 0);
+                for position in positions {
+                    packed.row().number(*position);
                 }
-                rows
+                let query = sqlx::query_as(sql::sqlite::ENTRIES_AT).bind(self.key());
+                query.bind(packed.count).bind(packed.heads).fetch_all(&pools.log_read).await
             }
             Db::Postgres(pools) => {
                 let positions: Vec<i64> = positions.iter().map(|position| to_i64(*position)).collect();
-                sqlx::query_as(sql::postgres::ENTRIES_AT)
-                    .bind(self.key())
-                    .bind(positions)
-                    .fetch_all(&pools.log_read)
-                    .await?
+                let query = sqlx::query_as(sql::postgres::ENTRIES_AT).bind(self.key());
+                query.bind(positions).fetch_all(&pools.log_read).await
             }
-        };
-        rows.into_iter().map(|(position, entry)| Ok((to_u64("entries", position)?, entry))).collect()
+        }
     }
 
     /// How many entry rows exist; equals the head's size unless rows were tampered with.

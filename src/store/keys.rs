@@ -1,6 +1,8 @@
 //! The vault: wrapped data keys and the ledger's own secrets. What is here is useless without the key-encryption key.
 
-use super::db::{Db, on_db};
+use futures_util::future::try_join_all;
+
+use super::db::{Db, lookup_rows, on_db};
 use super::pack::{Packed, ROWS_MAX};
 use super::rows::{array, to_i64};
 use super::{Store, StoreError, sql};
@@ -110,43 +112,39 @@ impl Store {
 
     /// The stored keys of the given slots: index into `slots`, and the row. Slots without a key are left out.
     pub async fn deks_at(&self, slots: &[DekSlot]) -> Result<Vec<(usize, DekRow)>, StoreError> {
-        if slots.is_empty() {
-            return Ok(Vec::new());
-        }
+        // In order of the rows, so that the keys of one person come from one page.
+        let mut order: Vec<(DekSlot, usize)> = slots.iter().copied().zip(0..).collect();
+        order.sort_unstable();
+        let pieces = order.chunks(lookup_rows(order.len())).map(|piece| self.deks_piece(piece));
+        Ok(try_join_all(pieces).await?.into_iter().flatten().collect())
+    }
+
+    async fn deks_piece(&self, piece: &[(DekSlot, usize)]) -> Result<Vec<(usize, DekRow)>, StoreError> {
         let rows: Vec<(i64, Vec<u8>, i64, Vec<u8>)> = match &self.db {
             Db::Sqlite(pools) => {
-                let mut rows = Vec::with_capacity(slots.len());
-                for (run, slots) in slots.chunks(ROWS_MAX).enumerate() {
-                    let mut packed = Packed::with_capacity(slots.len(), 56, 0);
-                    for slot in slots {
-                        packed.row().fixed(&slot.owner).number(slot.class.into()).number(slot.quarter.into());
-                    }
-                    let query = sqlx::query_as(sql::sqlite::DEKS_AT).bind(self.key()).bind(packed.count);
-                    let found: Vec<(i64, Vec<u8>, i64, Vec<u8>)> =
-                        query.bind(packed.heads).fetch_all(&pools.vault_read).await?;
-                    let first = to_i64((run * ROWS_MAX) as u64);
-                    rows.extend(
-                        found.into_iter().map(|(index, key, epoch, wrapped)| (first + index, key, epoch, wrapped)),
-                    );
+                let mut packed = Packed::with_capacity(piece.len(), 56, 0);
+                for (slot, _) in piece {
+                    packed.row().fixed(&slot.owner).number(slot.class.into()).number(slot.quarter.into());
                 }
-                rows
+                let query = sqlx::query_as(sql::sqlite::DEKS_AT).bind(self.key()).bind(packed.count);
+                query.bind(packed.heads).fetch_all(&pools.vault_read).await?
             }
             Db::Postgres(pools) => {
                 sqlx::query_as(sql::postgres::DEKS_AT)
                     .bind(self.key())
-                    .bind((0..slots.len() as u64).map(to_i64).collect::<Vec<_>>())
-                    .bind(slots.iter().map(|slot| slot.owner.as_slice()).collect::<Vec<_>>())
-                    .bind(slots.iter().map(|slot| i64::from(slot.class)).collect::<Vec<_>>())
-                    .bind(slots.iter().map(|slot| i64::from(slot.quarter)).collect::<Vec<_>>())
+                    .bind((0..piece.len() as u64).map(to_i64).collect::<Vec<_>>())
+                    .bind(piece.iter().map(|(slot, _)| slot.owner.as_slice()).collect::<Vec<_>>())
+                    .bind(piece.iter().map(|(slot, _)| i64::from(slot.class)).collect::<Vec<_>>())
+                    .bind(piece.iter().map(|(slot, _)| i64::from(slot.quarter)).collect::<Vec<_>>())
                     .fetch_all(&pools.vault_read)
                     .await?
             }
         };
         rows.into_iter()
             .map(|(index, key, epoch, wrapped)| {
-                let index = usize::try_from(index)
-                    .map_err(|_| StoreError::inconsistent("deks", format!("row index {index}")))?;
-                Ok((index, dek_row(&key, epoch, wrapped)?))
+                let asked = usize::try_from(index).ok().and_then(|index| piece.get(index));
+                let (_, index) = asked.ok_or_else(|| StoreError::inconsistent("deks", format!("row index {index}")))?;
+                Ok((*index, dek_row(&key, epoch, wrapped)?))
             })
             .collect()
     }
