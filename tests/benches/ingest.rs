@@ -6,6 +6,8 @@
 //! TALLYSTICK_BENCH_ROWS     some of batches,single,fixed,import (default all)
 //! TALLYSTICK_BENCH_POSTGRES a Postgres URL to measure that engine too; its database should be empty
 //! TALLYSTICK_BENCH_ENGINES  some of sqlite,postgres (default all)
+//! TALLYSTICK_BENCH_FOLDER   measure the rows on a data directory that is there already, and nothing else; its admin key in
+//!                           TALLYSTICK_BENCH_KEY
 #![expect(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -58,6 +60,10 @@ impl Server {
         let made = init.output().unwrap();
         assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
         let made: serde_json::Value = serde_json::from_slice(&made.stdout).unwrap();
+        Server::serve(folder, made["admin_key"].as_str().unwrap())
+    }
+
+    fn serve(folder: &Path, key: &str) -> Server {
         let address = free_address();
         let child = program()
             .args(["serve", "--listen", &address.to_string(), "--data"])
@@ -66,12 +72,7 @@ impl Server {
             .stdout(Stdio::null())
             .spawn()
             .unwrap();
-        let server = Server {
-            child,
-            address,
-            key: made["admin_key"].as_str().unwrap().to_owned(),
-            folder: folder.to_path_buf(),
-        };
+        let server = Server { child, address, key: key.to_owned(), folder: folder.to_path_buf() };
         for _ in 0..600 {
             if std::net::TcpStream::connect(address).is_ok() && server.connection().get("/readyz").0 == 200 {
                 return server;
@@ -366,6 +367,15 @@ fn engine(name: &str, folder: &Path, database: Option<&str>, bare: f64) {
 fn main() {
     if std::env::args().any(|argument| argument == "--list") {
         return;
+    }
+    if let Ok(folder) = std::env::var("TALLYSTICK_BENCH_FOLDER") {
+        let server = Server::serve(Path::new(&folder), &std::env::var("TALLYSTICK_BENCH_KEY").unwrap());
+        let size = server.size();
+        // Serials and people beyond what an earlier run used.
+        let phase = Phase { serial: AtomicU64::new(size), seen: AtomicU64::new(1_000_000) };
+        rows(&server, &phase, f64::NAN, &size.to_string());
+        println!("server memory: {} MB peak, {:.1} s of CPU", server.memory_mb("VmHWM"), server.cpu_seconds());
+        return server.stop();
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     if named("TALLYSTICK_BENCH_ENGINES", "sqlite") {
