@@ -19,6 +19,7 @@ mod progress;
 mod prove;
 mod replay;
 mod retain;
+mod scores;
 mod seed;
 mod serve;
 mod verify;
@@ -61,6 +62,9 @@ enum Command {
     Export(export::Export),
     /// Say which channels earned conversions, by the models you name
     Attribute(attribute::Attribute),
+    /// Train and judge lead scores; recommends, never switches
+    #[command(subcommand)]
+    Scores(scores::Scores),
     /// Destroy what of persons no law obliges to keep
     Erase(erase::Erase),
     /// End keys whose retention class's days are over
@@ -164,6 +168,7 @@ async fn dispatch(command: Command) -> Outcome {
         Command::Prove(prove) => prove.run().await,
         Command::Export(export) => export.run().await,
         Command::Attribute(attribute) => attribute.run(),
+        Command::Scores(scores) => scores.run(),
         Command::Erase(erase) => erase.run().await,
         Command::Retain(retain) => retain.run().await,
         Command::Keys(keys) => keys.run().await,

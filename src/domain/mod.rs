@@ -12,4 +12,5 @@ pub mod parts;
 pub mod phone;
 pub mod privacy;
 pub mod reply;
+pub mod score;
 pub mod time;

@@ -33,6 +33,7 @@ mod rotation;
 mod same_root;
 mod scan;
 mod schemas;
+mod scores;
 mod script;
 mod server;
 mod support;

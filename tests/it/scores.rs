@@ -1,0 +1,135 @@
+//! Lead scores through the command line, against what scikit-learn computed from the same files (`golden/scores/make.py`).
+#![expect(clippy::float_arithmetic, reason = "scores are real numbers")]
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::Value;
+
+fn golden(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/scores").join(name)
+}
+
+fn answers() -> Value {
+    serde_json::from_slice(&std::fs::read(golden("golden.json")).unwrap()).unwrap()
+}
+
+fn scores(arguments: &[&str]) -> Result<Value, String> {
+    let done =
+        Command::new(env!("CARGO_BIN_EXE_tallystick")).arg("scores").args(arguments).arg("--json").output().unwrap();
+    if done.status.success() {
+        Ok(serde_json::from_slice(&done.stdout).unwrap())
+    } else {
+        Err(String::from_utf8(done.stderr).unwrap())
+    }
+}
+
+fn close(got: &Value, expected: &Value, relative: f64, what: &str) {
+    let (got, expected) = (got.as_f64().unwrap(), expected.as_f64().unwrap());
+    assert!((got - expected).abs() <= relative * expected.abs(), "{what}: {got} against {expected}");
+}
+
+#[test]
+fn a_trained_model_is_the_one_that_scikit_learn_trains() {
+    let answers = answers();
+    let file = golden("leads.csv");
+    for (c, expected) in answers["training"].as_object().unwrap() {
+        let got = scores(&["train", file.to_str().unwrap(), "--outcome", "sale", "--c", c]).unwrap();
+        close(&got["model"]["intercept"], &expected["intercept"], 1e-6, "intercept");
+        let features = got["model"]["features"].as_array().unwrap();
+        for (feature, weight) in features.iter().zip(expected["coefficients"].as_array().unwrap()) {
+            close(&feature["coefficient"], weight, 1e-6, "coefficient");
+        }
+        let training = &got["training"];
+        // The probabilities come from coefficients that agree to 1e-6, ranking from their order alone.
+        close(&training["brier"], &expected["brier"], 1e-9, "brier");
+        close(&training["log_loss"], &expected["log_loss"], 1e-9, "log loss");
+        close(&training["auc"], &expected["auc"], 1e-9, "auc");
+        close(&training["ks"]["value"], &expected["ks"], 1e-9, "ks");
+    }
+}
+
+#[test]
+fn figures_of_a_score_are_those_of_scikit_learn() {
+    let answers = answers();
+    let got =
+        scores(&["evaluate", golden("ties.csv").to_str().unwrap(), "--outcome", "sale", "--score", "score"]).unwrap();
+    let expected = &answers["ties"];
+    for name in ["auc", "brier", "log_loss"] {
+        close(&got[name], &expected[name], 1e-12, name);
+    }
+    close(&got["ks"]["value"], &expected["ks"], 1e-12, "ks");
+    // The twin: another file's figures are told apart.
+    let other =
+        scores(&["evaluate", golden("late.csv").to_str().unwrap(), "--outcome", "sale", "--score", "score"]).unwrap();
+    assert!((other["auc"].as_f64().unwrap() - expected["auc"].as_f64().unwrap()).abs() > 1e-6);
+}
+
+#[test]
+fn drift_is_that_of_numpys_quantiles() {
+    let (late, early) = (golden("late.csv"), golden("early.csv"));
+    for (bins, expected) in answers()["drift"].as_object().unwrap() {
+        let asked = ["evaluate", late.to_str().unwrap(), "--outcome", "sale", "--score", "score", "--bins", bins];
+        let got = scores(&[&asked[..], &["--baseline", early.to_str().unwrap()]].concat()).unwrap();
+        close(&got["drift"]["psi"], expected, 1e-12, "psi");
+        assert_eq!(got["drift"]["moved"], true);
+    }
+}
+
+#[test]
+fn a_recommendation_keeps_a_champion_that_is_as_good_and_replaces_one_that_is_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let file = golden("leads.csv");
+    let file = file.to_str().unwrap();
+    scores(&["train", file, "--outcome", "sale", "--out", &path("all.json")]).unwrap();
+    scores(&["train", file, "--outcome", "sale", "--features", "years", "--out", &path("weak.json")]).unwrap();
+    let ask = |champion: &str| {
+        scores(&[
+            "recommend",
+            file,
+            "--outcome",
+            "sale",
+            "--champion",
+            &path(champion),
+            "--price",
+            "120.00",
+            "--cost",
+            "25",
+            "--threshold",
+            "480",
+            "--out",
+            &path("new.json"),
+        ])
+        .unwrap()
+    };
+    let (same, better) = (ask("all.json"), ask("weak.json"));
+    assert_eq!(same["recommendation"]["act"], "keep_champion");
+    assert_eq!(better["recommendation"]["act"], "activate_challenger");
+    let profit = |value: &Value| value["profit"].as_str().unwrap().parse::<f64>().unwrap();
+    assert!(profit(&better["threshold"]) > profit(&better["work_everybody"]));
+    assert!(profit(&better["threshold"]) >= profit(&better["today"]));
+    // What was written is what the answer names, and it scores as the answer says.
+    let text = std::fs::read(path("new.json")).unwrap();
+    let digest = tallystick::crypto::hash::sha256(&text).to_string();
+    assert_eq!(better["challenger"]["file_sha256"], Value::String(digest));
+    assert!(scores(&["evaluate", file, "--outcome", "sale", "--model", &path("new.json")]).is_ok());
+}
+
+#[test]
+fn a_bad_file_is_told_by_line_and_column_and_never_by_its_text() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("bad.csv");
+    let ask = |text: &str| {
+        std::fs::write(&path, text).unwrap();
+        scores(&["train", path.to_str().unwrap(), "--outcome", "sale"]).unwrap_err()
+    };
+    assert!(ask("a,sale\n1,0\nsecret,1\n").contains("line 3, column a: not a number"));
+    assert!(ask("a,sale\n1,0\n2,yes\n").contains("line 3, column sale: not 0 or 1"));
+    assert!(ask("a,sale\n1,0\n2\n").contains("line 3: more or fewer fields than the header has"));
+    assert!(ask("a,a,sale\n1,1,0\n").contains("column 2 stands twice"));
+    assert!(ask("a,sold\n1,0\n").contains("the header has no column sale"));
+    assert!(ask("a,sale\n1,0\n2,0\n").contains("all outcomes are alike"));
+    assert!(ask("a,sale\n").contains("no rows"));
+    assert!(!ask("a,sale\n1,0\nsecret,1\n").contains("secret"));
+}
