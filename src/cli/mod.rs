@@ -11,6 +11,7 @@ mod erase;
 mod events;
 mod export;
 mod init;
+mod journal;
 mod keys;
 mod ledger;
 mod openapi;
@@ -60,6 +61,8 @@ enum Command {
     Prove(prove::Prove),
     /// Write an audit bundle that a stranger can verify offline
     Export(export::Export),
+    /// Write the journal for hledger or Beancount, with every balance asserted
+    Journal(journal::Journal),
     /// Say which channels earned conversions, by the models you name
     Attribute(attribute::Attribute),
     /// Train and judge lead scores; recommends, never switches
@@ -167,6 +170,7 @@ async fn dispatch(command: Command) -> Outcome {
         Command::Verify(verify) => verify.run().await,
         Command::Prove(prove) => prove.run().await,
         Command::Export(export) => export.run().await,
+        Command::Journal(journal) => journal.run().await,
         Command::Attribute(attribute) => attribute.run(),
         Command::Scores(scores) => scores.run(),
         Command::Erase(erase) => erase.run().await,

@@ -5,12 +5,15 @@
 //! asked: a bundle holds secrets of single parts, never a data key.
 //!
 //! Reading order: [`container`], [`manifest`], [`parts`], [`log_keys`], [`covers`], [`bundle`] (with [`statements`] and
-//! [`page`]), [`verify`]; then [`ledger_verify`] and [`subject`]. [`report`] is what both verifications answer.
+//! [`page`]), [`verify`]; then [`ledger_verify`] and [`subject`]. [`report`] is what both verifications answer. [`accounting`] and [`journal_text`] give
+//! the journal to bookkeepers' programs.
 
+pub mod accounting;
 pub mod bundle;
 pub mod container;
 pub mod covers;
 mod gather;
+pub mod journal_text;
 pub mod ledger_verify;
 pub mod log_keys;
 pub mod manifest;

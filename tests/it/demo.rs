@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::server::PROGRAM;
 
 /// A running demo; dropping it ends it.
-struct Demo(Child);
+pub struct Demo(Child);
 
 impl Drop for Demo {
     fn drop(&mut self) {
@@ -19,7 +19,7 @@ impl Drop for Demo {
 }
 
 /// Starts the demo on a free port and returns the lines that it prints until it serves.
-fn start(folder: &Path) -> (Demo, Vec<String>) {
+pub fn start(folder: &Path) -> (Demo, Vec<String>) {
     let mut child = Command::new(PROGRAM)
         .args(["demo", "--listen", "127.0.0.1:0", "--seconds", "300", "--data"])
         .arg(folder.join("demo"))

@@ -6,6 +6,7 @@
     reason = "a test that cannot go on has failed, and tests may read the environment and the clock"
 )]
 
+mod accounting;
 mod attribution;
 mod bundle;
 mod chain_go;

@@ -8,6 +8,7 @@ pub mod events_read;
 pub mod exports;
 pub mod health;
 pub mod holds;
+pub mod journal;
 pub mod keys;
 pub mod ledgers;
 pub mod log;

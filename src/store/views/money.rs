@@ -247,6 +247,16 @@ impl Store {
         })?)
     }
 
+    /// The names that lines are grouped by: as many as there are combinations of campaigns, sources and partners.
+    pub async fn money_dims(&self) -> Result<Vec<DimsRow>, StoreError> {
+        let rows: Vec<(i64, String, String, String, String, String)> = on_db!(self.db, views_read, pool => {
+            sqlx::query_as(sql::MONEY_DIMS_ALL).bind(self.key()).fetch_all(pool).await
+        })?;
+        let row =
+            |(id, campaign, channel, source, seller, vendor)| DimsRow { id, campaign, channel, source, seller, vendor };
+        Ok(rows.into_iter().map(row).collect())
+    }
+
     /// Lines of the entries in `[first, end)` in order, at most `rows_max`.
     pub async fn money_lines(&self, first: i64, end: i64, rows_max: i64) -> Result<Vec<LineRow>, StoreError> {
         let rows: Vec<WholeLine> = on_db!(self.db, views_read, pool => {

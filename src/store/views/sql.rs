@@ -113,6 +113,8 @@ pub(super) const MONEY_BALANCES: &str = "SELECT l.account, l.currency, CAST(SUM(
 pub(super) const MONEY_LINES_OF: &str = "SELECT position, line, account, kind, amount, dims, day, occurred, currency, record, origin, recorded FROM \
      money_lines WHERE ledger = $1 AND generation = (SELECT generation FROM cursors WHERE ledger = $1 AND projection \
      = 'money' AND state IN (1, 3)) AND position >= $2 AND position < $3 ORDER BY position, line LIMIT $4";
+pub(super) const MONEY_DIMS_ALL: &str = "SELECT id, campaign, channel, source, seller, vendor FROM money_dims WHERE ledger = $1 AND generation = \
+     (SELECT generation FROM cursors WHERE ledger = $1 AND projection = 'money' AND state IN (1, 3)) ORDER BY id";
 pub(super) const HEALTH_DAYS: &str = "SELECT day, event_type, events, absent FROM health_daily WHERE ledger = $1 AND generation = (SELECT generation \
      FROM cursors WHERE ledger = $1 AND projection = 'health' AND state IN (1, 3)) AND day >= $2 AND day < $3 ORDER BY \
      day, event_type";
@@ -162,6 +164,7 @@ pub(in crate::store) const SHARED: &[&str] = &[
     MONEY_EXACT,
     MONEY_BALANCES,
     MONEY_LINES_OF,
+    MONEY_DIMS_ALL,
     HEALTH_DAYS,
     HEALTH_LAST,
     ITEMS_COUNT,
