@@ -11,7 +11,8 @@ use super::control::{Control, problem_text};
 use super::{DataArgs, Failure, Outcome, failed};
 use crate::app::App;
 use crate::exports::manifest::Profile;
-use crate::exports::subject::{Disclosure, ExportRequest, begin, finish};
+use crate::exports::redaction::Redaction;
+use crate::exports::subject::{Disclosure, ExportRequest, Extras, begin, finish};
 use crate::ingest::Ledger;
 use crate::ingest::create::SERVICE;
 use crate::jobs::checkpoint::Checkpoints;
@@ -33,6 +34,21 @@ pub(super) struct Export {
     /// Source of the reference, where several sources use it
     #[arg(long, value_name = "SOURCE")]
     source: Option<String>,
+    /// Show only what these rules show: counsel, regulator or counterparty (policies/redaction.toml)
+    #[arg(long, value_name = "PROFILE", conflicts_with = "disclose")]
+    redact: Option<String>,
+    /// Show only what the rules in this JSON file show
+    #[arg(long, value_name = "FILE.json")]
+    disclose: Option<PathBuf>,
+    /// Checkpoint that the reader kept: the bundle proves that the log has only grown since
+    #[arg(long, value_name = "FILE")]
+    since_checkpoint: Option<PathBuf>,
+    /// Text whose SHA-256 an exported event names, to lie beside it; may be given several times
+    #[arg(long, value_name = "FILE")]
+    notice: Vec<PathBuf>,
+    /// Position of a further entry without a person, such as a registered script; may be given several times
+    #[arg(long, value_name = "POSITION")]
+    include: Vec<u64>,
     /// File to write
     #[arg(long, value_name = "FILE.zip")]
     out: PathBuf,
@@ -42,7 +58,7 @@ impl Export {
     pub async fn run(self) -> Outcome {
         let bundle = match Control::find(&self.data.data).await {
             Some(mut connection) => {
-                let request = serde_json::json!({ "profile": self.profile.name(), "subject": self.subject, "source": self.source });
+                let request = self.request_body()?;
                 let request = request.to_string();
                 let made = connection.request("POST", "/v1/exports", "application/json", Bytes::from(request)).await?;
                 if made.status != 201 {
@@ -65,6 +81,39 @@ impl Export {
         Ok(())
     }
 
+    fn request_body(&self) -> Result<serde_json::Value, Failure> {
+        let extras = self.extras()?;
+        let notices: Vec<String> = extras
+            .notices
+            .into_iter()
+            .map(|text| String::from_utf8(text).map_err(|_| Failure::Failed("a notice is not UTF-8 text".to_owned())))
+            .collect::<Result<_, _>>()?;
+        let disclose = extras.redaction.filter(|_| self.disclose.is_some());
+        Ok(serde_json::json!({
+            "profile": self.profile.name(), "subject": self.subject, "source": self.source, "redact": self.redact,
+            "disclose": disclose.as_deref(), "since_checkpoint": extras.since, "notices": notices,
+            "include": self.include,
+        }))
+    }
+
+    fn extras(&self) -> Result<Extras, Failure> {
+        let read = |path: &PathBuf| {
+            std::fs::read(path).map_err(|error| Failure::Failed(format!("cannot read {}: {error}", path.display())))
+        };
+        let redaction = match (&self.redact, &self.disclose) {
+            (Some(name), _) => Some(Redaction::named(name).map_err(failed)?),
+            (None, Some(path)) => Some(Redaction::from_json(&read(path)?).map_err(failed)?),
+            (None, None) => None,
+        };
+        let since = self.since_checkpoint.as_ref().map(read).transpose()?.map(String::from_utf8);
+        Ok(Extras {
+            redaction: redaction.map(Arc::new),
+            since: since.transpose().map_err(failed)?,
+            notices: self.notice.iter().map(read).collect::<Result<_, _>>()?,
+            include: self.include.clone(),
+        })
+    }
+
     async fn local(&self) -> Result<Vec<u8>, Failure> {
         let app = App::open(&self.data.data, &self.data.flags())?;
         let (ledger, checkpoints) = app.ledger_open(app.ledger_pick(self.data.ledger)?).await?;
@@ -79,6 +128,7 @@ impl Export {
             profile: self.profile,
             subjects: ledger.union_of(&subject, crate::domain::time::Timestamp::MAX).await.map_err(failed)?,
             disclosure: Disclosure::of(self.profile),
+            extras: self.extras()?,
             actor: SERVICE,
             now: None,
         };

@@ -4,7 +4,7 @@
 //! open, or an entry without its proof, is an error and not a bundle. Must never put more into the container than the source
 //! discloses.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::chain::entry::{EntryError, EntryRef, Part};
 use crate::chain::note::{Note, NoteError};
@@ -21,11 +21,15 @@ use crate::exports::container::{self, ContainerError};
 use crate::exports::manifest::{
     BUNDLE_FORMAT, CERTIFICATION, CHECKPOINT, COMPLETENESS, Completeness, DISCLOSURES, Disclosures, FileDigest, Head,
     MANIFEST, MANIFEST_SIGNATURE, Manifest, PAGE, PartRecord, PartState, Profile, README, Seal, TreeHead, entry_name,
-    note_text, part_name, plaintext_name, proof_name, schema_name, to_bytes,
+    note_text, notice_name, part_name, plaintext_name, proof_name, schema_name, to_bytes,
 };
+use crate::exports::notices::TextsNamed;
 use crate::exports::page::{PageEntry, PagePart, page};
 use crate::exports::parts::{PartError, check_digest, open_part};
+use crate::exports::reports::{self, Material};
+use crate::exports::since::{SINCE_CHECKPOINT, SINCE_CONSISTENCY, Since};
 use crate::exports::statements::{Facts, KeySource};
+use crate::exports::withdrawals::{Known, known};
 use crate::schema::JcsError;
 
 const README_TEXT: &str = include_str!("readme.txt");
@@ -59,6 +63,10 @@ pub struct BundleSource {
     pub entries: Vec<BundleEntry>,
     /// Schema files that the entries name, as far as they are to be had.
     pub schemas: Vec<Vec<u8>>,
+    /// A checkpoint that the reader kept, and the proof that the log has only grown since.
+    pub since: Option<Since>,
+    /// Texts whose hash an entry shown names.
+    pub notices: Vec<Vec<u8>>,
 }
 
 /// One entry.
@@ -139,6 +147,9 @@ pub enum BundleError {
         /// Number of the part.
         part: u8,
     },
+    /// A text given as a notice is none whose hash an entry shown names.
+    #[error("no entry that the bundle shows names the hash of a text given: {0}")]
+    Notice(Digest),
     /// A number is too large for JSON.
     #[error("a file has no canonical text")]
     Canonical(#[from] JcsError),
@@ -160,6 +171,11 @@ pub fn build(source: &BundleSource, key: &SigningKey) -> Result<Vec<u8>, BundleE
         draft.add_entry(source, entry)?;
     }
     draft.add_schemas(&source.schemas);
+    draft.add_notices(&source.notices)?;
+    if let Some(since) = &source.since {
+        draft.add(SINCE_CHECKPOINT.to_owned(), since.note.clone().into_bytes());
+        draft.add(SINCE_CONSISTENCY.to_owned(), to_bytes(&since.proof)?);
+    }
     let mut heads: Vec<Head> = source.heads.iter().map(Head::from).collect();
     heads.sort_unstable_by_key(|head| head.subject);
     let completeness = Completeness { seal: source.seal, heads };
@@ -170,7 +186,11 @@ pub fn build(source: &BundleSource, key: &SigningKey) -> Result<Vec<u8>, BundleE
     draft.add(CERTIFICATION.to_owned(), CERTIFICATION_TEXT.as_bytes().to_vec());
     let mut manifest = manifest_of(source, &completeness, &records, &draft);
     draft.add(DISCLOSURES.to_owned(), to_bytes(&Disclosures { parts: records })?);
-    let page_text = page(&manifest, &completeness, &draft.shown);
+    let material = Material { entries: &draft.shown, completeness: &completeness };
+    let sections = reports::sections(source.profile, &material);
+    let tables = reports::tables(source.profile, &material);
+    let page_text = page(&manifest, &completeness, &sections, &draft.shown);
+    tables.into_iter().for_each(|table| draft.add(table.name.to_owned(), table.bytes));
     draft.add(PAGE.to_owned(), page_text.into_bytes());
     draft.files.sort_unstable_by(|(before, _), (after, _)| before.cmp(after));
     manifest.files = draft.files.iter().map(digest_of).collect();
@@ -190,6 +210,7 @@ fn digest_of((name, bytes): &(String, Vec<u8>)) -> FileDigest {
 /// The manifest without its list of files.
 fn manifest_of(source: &BundleSource, completeness: &Completeness, records: &[PartRecord], draft: &Draft) -> Manifest {
     let count = |state| records.iter().filter(|record| record.state == state).count() as u64;
+    let known = if source.profile == Profile::TcpaCall { draft.known() } else { Vec::new() };
     let statements = Facts {
         origin: &source.origin,
         size: source.tree.size,
@@ -203,6 +224,9 @@ fn manifest_of(source: &BundleSource, completeness: &Completeness, records: &[Pa
         withheld: count(PartState::Withheld),
         erased: count(PartState::Erased),
         schemas_missing: draft.schemas_missing,
+        known: &known,
+        notices: draft.notices,
+        since: source.since.as_ref().map(|since| since.proof.from),
         key: KeySource::Unchecked,
     }
     .statements();
@@ -231,10 +255,19 @@ struct Draft {
     /// Schemas that the entries name.
     schemas: BTreeSet<Digest>,
     schemas_missing: bool,
+    /// What the parts shown say of texts.
+    named: TextsNamed,
+    notices: u64,
     shown: Vec<PageEntry>,
 }
 
 impl Draft {
+    /// What was known of withdrawals at each contact.
+    fn known(&self) -> Vec<Known> {
+        let own = self.shown.iter().filter(|entry| entry.subject.is_some());
+        known(&own.map(PageEntry::told).collect::<Vec<_>>())
+    }
+
     fn add(&mut self, name: String, bytes: Vec<u8>) {
         self.files.push((name, bytes));
     }
@@ -251,6 +284,23 @@ impl Draft {
         self.schemas_missing = !missing.is_empty();
     }
 
+    /// Adds the texts given, and those that the parts shown hold together with their hash.
+    fn add_notices(&mut self, given: &[Vec<u8>]) -> Result<(), BundleError> {
+        let mut texts: BTreeMap<Digest, Vec<u8>> = std::mem::take(&mut self.named.texts);
+        for text in given {
+            let digest = sha256(text);
+            if !self.named.digests.contains(&digest) {
+                return Err(BundleError::Notice(digest));
+            }
+            texts.insert(digest, text.clone());
+        }
+        for (digest, text) in texts {
+            self.add(notice_name(&digest), text);
+            self.notices += 1;
+        }
+        Ok(())
+    }
+
     fn add_entry(&mut self, source: &BundleSource, given: &BundleEntry) -> Result<(), BundleError> {
         let entry = EntryRef::decode(&given.bytes)?;
         let position = entry.position;
@@ -259,7 +309,7 @@ impl Draft {
         }
         let mut shown = PageEntry::of(&entry);
         for ((number, part), given) in (0..).zip(entry.parts()).zip(&given.parts) {
-            let page_part = self.add_part(&entry, number, &part, given)?;
+            let page_part = self.add_part(&entry, number, &part, given, &mut shown)?;
             shown.parts.push(page_part);
         }
         let proof = InclusionFile {
@@ -281,6 +331,7 @@ impl Draft {
         number: u8,
         part: &Part,
         given: &BundlePart,
+        shown: &mut PageEntry,
     ) -> Result<PagePart, BundleError> {
         let position = entry.position;
         let wrong = |source| BundleError::Part { position, part: number, source };
@@ -301,15 +352,26 @@ impl Draft {
             self.add(part_name(position, number, part.kind != PartKind::Public), stored.to_vec());
         }
         match &given.shown {
-            Shown::Public => page.text = Some(text_of(stored.ok_or(missing)?)),
+            Shown::Public => {
+                let stored = stored.ok_or(missing)?;
+                self.named.take_json(stored);
+                shown.take_json(stored);
+                page.text = Some(text_of(stored));
+            }
             Shown::Whole(secret) => {
                 let plaintext = open_part(entry, number, part, secret, stored.ok_or(missing)?).map_err(wrong)?;
                 page.text = Some(text_of(&plaintext));
+                if part.kind != PartKind::Raw {
+                    self.named.take_json(&plaintext);
+                    shown.take_json(&plaintext);
+                }
                 self.add(plaintext_name(position, number, part.kind != PartKind::Raw), plaintext.to_vec());
                 (record.state, record.secret) = (PartState::Opened, Some(Digest::from_bytes(secret.disclose())));
             }
             Shown::Fields(fields) => {
                 stored.ok_or(missing)?;
+                self.named.take_fields(fields);
+                shown.take_fields(fields);
                 let lines: Vec<_> = fields.iter().map(|field| format!("{} = {}", field.path, field.value)).collect();
                 page.text = Some(lines.join("\n"));
                 (record.state, record.fields) = (PartState::Fields, Some(fields.clone()));

@@ -330,6 +330,11 @@ pub fn schema_name(digest: &Digest) -> String {
     format!("schemas/{digest}.json")
 }
 
+/// `notices/<sha256>.txt`.
+pub fn notice_name(digest: &Digest) -> String {
+    format!("notices/{digest}.txt")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

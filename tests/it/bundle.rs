@@ -226,6 +226,8 @@ impl World {
             tree,
             entries: positions.into_iter().map(|position| self.entry(position)).collect(),
             schemas: TYPES.iter().filter_map(|name| schema_bytes(name)).collect(),
+            since: None,
+            notices: Vec::new(),
         }
     }
 }

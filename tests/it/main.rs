@@ -18,6 +18,7 @@ mod disconnect;
 mod engines;
 mod erasure;
 mod evidence;
+mod export_profiles;
 mod http;
 mod index_runs;
 mod journal;

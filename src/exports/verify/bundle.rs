@@ -12,6 +12,8 @@ use crate::exports::manifest::{
     plaintext_name, proof_name, schema_name,
 };
 use crate::exports::report::Findings;
+use crate::exports::reports::TABLES;
+use crate::exports::since::{SINCE_CHECKPOINT, SINCE_CONSISTENCY};
 
 pub(super) struct Bundle<'a> {
     files: Vec<StoredFile<'a>>,
@@ -66,6 +68,7 @@ impl<'a> Bundle<'a> {
                 .into_iter()
                 .map(str::to_owned)
                 .collect();
+        known.extend([SINCE_CHECKPOINT, SINCE_CONSISTENCY].into_iter().chain(TABLES).map(str::to_owned));
         for item in items {
             known.extend([entry_name(item.position), proof_name(item.position), schema_name(&item.entry.schema)]);
             for (number, part) in (0..).zip(item.entry.parts()) {
@@ -76,7 +79,9 @@ impl<'a> Bundle<'a> {
                 }
             }
         }
-        for file in self.files.iter().filter(|file| !known.contains(file.name)) {
+        // Notices are looked at one by one elsewhere.
+        let unknown = |file: &&StoredFile<'_>| !known.contains(file.name) && !file.name.starts_with("notices/");
+        for file in self.files.iter().filter(unknown) {
             note(findings, file.name, "a file that does not belong to the bundle");
         }
     }
@@ -136,5 +141,5 @@ fn note(findings: &mut Findings, name: &str, what: &str) {
 fn position_of(name: &str) -> Option<u64> {
     let (folder, file) = name.split_once('/')?;
     let digits = file.split(['.', '-']).next()?;
-    if folder == "schemas" { None } else { digits.parse().ok() }
+    if matches!(folder, "schemas" | "notices") { None } else { digits.parse().ok() }
 }

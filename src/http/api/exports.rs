@@ -18,8 +18,10 @@ use utoipa::ToSchema;
 use super::proofs::behind;
 use crate::domain::ids::{PrincipalId, SubjectId};
 use crate::domain::time::Timestamp;
+use crate::exports::bundle::BundleError;
 use crate::exports::manifest::{PROFILES, Profile};
-use crate::exports::subject::{Begun, Disclosure, ExportError, ExportRequest, begin, finish};
+use crate::exports::redaction::Redaction;
+use crate::exports::subject::{Begun, Disclosure, ExportError, ExportRequest, Extras, begin, finish};
 use crate::http::codes;
 use crate::http::error::{Problem, chain};
 use crate::http::front::Caller;
@@ -74,6 +76,13 @@ impl From<ExportError> for Problem {
                 let detail = "Something in this export was destroyed after it was begun: make the export again.";
                 Problem::new(codes::GONE, detail).because(chain(&error))
             }
+            ExportError::Since(source) => {
+                Problem::member("/since_checkpoint", "schema_mismatch", &source.to_string())
+            }
+            ExportError::Include(_) => Problem::member("/include", "schema_mismatch", &error.to_string()),
+            ExportError::Bundle(BundleError::Notice(_)) => {
+                Problem::member("/notices", "schema_mismatch", &chain(&error))
+            }
             ExportError::Submit(source) => source.into(),
             ExportError::SubjectsSeal(source) => source.into(),
             ExportError::Read(source) => source.into(),
@@ -106,6 +115,39 @@ pub struct NewExport {
     pub subject: String,
     /// Source of the reference, where several sources use it.
     pub source: Option<String>,
+    /// Show only what these rules show: `counsel`, `regulator` or `counterparty`.
+    pub redact: Option<String>,
+    /// Show only what these rules show, in the members of one profile of `policies/redaction.toml`; not with `redact`.
+    #[schema(value_type = Option<Object>)]
+    pub disclose: Option<Redaction>,
+    /// A signed checkpoint that the reader kept: the bundle proves that the log has only grown since.
+    pub since_checkpoint: Option<String>,
+    /// Texts whose SHA-256 an exported event names, to lie beside it.
+    #[serde(default)]
+    pub notices: Vec<String>,
+    /// Positions of further entries without a person, such as a registered script.
+    #[serde(default)]
+    pub include: Vec<u64>,
+}
+
+impl NewExport {
+    fn extras(self) -> Result<Extras, Problem> {
+        let redaction = match (self.redact, self.disclose) {
+            (None, None) => None,
+            (Some(name), None) => Some(Redaction::named(&name).map_err(|error| {
+                Problem::member("/redact", "not_in_enum", &error.to_string())
+            })?),
+            (None, Some(rules)) => Some(
+                rules.checked().map_err(|error| Problem::member("/disclose", "schema_mismatch", &error.to_string()))?,
+            ),
+            (Some(_), Some(_)) => {
+                let detail = "is for exports without a profile in /redact";
+                return Err(Problem::member("/disclose", "several_alternatives_fit", detail));
+            }
+        };
+        let notices = self.notices.into_iter().map(String::into_bytes).collect();
+        Ok(Extras { redaction: redaction.map(Arc::new), since: self.since_checkpoint, notices, include: self.include })
+    }
 }
 
 /// Make an export
@@ -134,7 +176,7 @@ pub async fn export_create(caller: Caller, request: Request) -> Result<Response<
     // Whoever may export may also find what is kept of somebody erased.
     let subject = ledger.subject_find_restricted(&new.subject, new.source.as_deref())?;
     let now = request::now(&parts.headers, ledger)?;
-    let id = make(service, profile, subject, caller.principal, now).await?;
+    let id = make(service, profile, subject, new.extras()?, caller.principal, now).await?;
     let kept = service.exports.all().into_iter().find(|kept| kept.id == id);
     let mut response = json_response(&kept.map(|kept| kept.view()).unwrap_or_default());
     *response.status_mut() = StatusCode::CREATED;
@@ -146,13 +188,14 @@ pub(super) async fn make(
     service: &Service,
     profile: Profile,
     subject: SubjectId,
+    extras: Extras,
     actor: PrincipalId,
     now: Option<Timestamp>,
 ) -> Result<String, Problem> {
     let ledger = &service.ledger;
     let disclosure = Disclosure::of(profile);
-    let request =
-        ExportRequest { profile, subjects: ledger.union_of(&subject, Timestamp::MAX).await?, disclosure, actor, now };
+    let subjects = ledger.union_of(&subject, Timestamp::MAX).await?;
+    let request = ExportRequest { profile, subjects, disclosure, extras, actor, now };
     let begun = begin(ledger, request).await?;
     let id = begun.export().ok_or_else(|| Problem::internal("an export was recorded without an id"))?.to_owned();
     service.exports.keep(Arc::new(Kept { id: id.clone(), profile, subject, created: ledger.now(), begun }));
