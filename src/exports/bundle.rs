@@ -20,18 +20,22 @@ use crate::domain::time::Timestamp;
 use crate::exports::container::{self, ContainerError};
 use crate::exports::manifest::{
     BUNDLE_FORMAT, CERTIFICATION, CHECKPOINT, COMPLETENESS, Completeness, DISCLOSURES, Disclosures, FileDigest, Head,
-    MANIFEST, MANIFEST_SIGNATURE, Manifest, PAGE, PartRecord, PartState, Profile, README, Seal, TreeHead, entry_name,
-    note_text, notice_name, part_name, plaintext_name, proof_name, schema_name, to_bytes,
+    MANIFEST, MANIFEST_SIGNATURE, Manifest, PAGE, PartRecord, PartState, Profile, README, REPORT, Seal, TreeHead,
+    entry_name, note_text, notice_name, part_name, plaintext_name, proof_name, schema_name, to_bytes,
 };
 use crate::exports::notices::TextsNamed;
-use crate::exports::page::{PageEntry, PagePart, page};
+use crate::exports::page::{PageEntry, PagePart, facts, page};
 use crate::exports::parts::{PartError, check_digest, open_part};
-use crate::exports::reports::{self, Material};
+use crate::exports::pdf::{self, PdfError};
+use crate::exports::reports::{self, Material, RangeReport};
+use crate::exports::scope::{RangeFacts, Scope};
 use crate::exports::since::{SINCE_CHECKPOINT, SINCE_CONSISTENCY, Since};
 use crate::exports::statements::{Facts, KeySource};
 use crate::exports::withdrawals::{Known, known};
 use crate::schema::JcsError;
 
+/// Program and version, as manifests name it.
+const TOOL: &str = concat!("tallystick ", env!("CARGO_PKG_VERSION"));
 const README_TEXT: &str = include_str!("readme.txt");
 const CERTIFICATION_TEXT: &str = include_str!("certification.txt");
 
@@ -150,6 +154,9 @@ pub enum BundleError {
     /// A text given as a notice is none whose hash an entry shown names.
     #[error("no entry that the bundle shows names the hash of a text given: {0}")]
     Notice(Digest),
+    /// The report for printing cannot be set.
+    #[error("report")]
+    Pdf(#[from] PdfError),
     /// A number is too large for JSON.
     #[error("a file has no canonical text")]
     Canonical(#[from] JcsError),
@@ -168,13 +175,12 @@ pub enum BundleError {
 pub fn build(source: &BundleSource, key: &SigningKey) -> Result<Vec<u8>, BundleError> {
     let mut draft = Draft::default();
     for entry in &source.entries {
-        draft.add_entry(source, entry)?;
+        draft.add_entry(&source.checkpoint, entry)?;
     }
-    draft.add_schemas(&source.schemas);
+    draft.add_schemas_named(&source.schemas);
     draft.add_notices(&source.notices)?;
     if let Some(since) = &source.since {
-        draft.add(SINCE_CHECKPOINT.to_owned(), since.note.clone().into_bytes());
-        draft.add(SINCE_CONSISTENCY.to_owned(), to_bytes(&since.proof)?);
+        draft.add_since(since)?;
     }
     let mut heads: Vec<Head> = source.heads.iter().map(Head::from).collect();
     heads.sort_unstable_by_key(|head| head.subject);
@@ -182,24 +188,22 @@ pub fn build(source: &BundleSource, key: &SigningKey) -> Result<Vec<u8>, BundleE
     let records = std::mem::take(&mut draft.records);
     draft.add(CHECKPOINT.to_owned(), source.checkpoint.clone().into_bytes());
     draft.add(COMPLETENESS.to_owned(), to_bytes(&completeness)?);
-    draft.add(README.to_owned(), README_TEXT.as_bytes().to_vec());
+    let (name, text) = Draft::readme();
+    draft.add(name, text);
     draft.add(CERTIFICATION.to_owned(), CERTIFICATION_TEXT.as_bytes().to_vec());
     let mut manifest = manifest_of(source, &completeness, &records, &draft);
     draft.add(DISCLOSURES.to_owned(), to_bytes(&Disclosures { parts: records })?);
     let material = Material { entries: &draft.shown, completeness: &completeness };
     let sections = reports::sections(source.profile, &material);
     let tables = reports::tables(source.profile, &material);
-    let page_text = page(&manifest, &completeness, &sections, &draft.shown);
+    let page_text = page(&manifest, Some(&completeness), &sections, &draft.shown);
+    let head = facts(&manifest, Some(&completeness));
+    draft.add(REPORT.to_owned(), pdf::report(&manifest, &head, &sections, &draft.shown)?);
     tables.into_iter().for_each(|table| draft.add(table.name.to_owned(), table.bytes));
     draft.add(PAGE.to_owned(), page_text.into_bytes());
     draft.files.sort_unstable_by(|(before, _), (after, _)| before.cmp(after));
     manifest.files = draft.files.iter().map(digest_of).collect();
-    let manifest_bytes = to_bytes(&manifest)?;
-    let mut note = Note::new(note_text(&source.origin, &manifest_bytes))?;
-    note.sign(&source.origin, key)?;
-    draft.add(MANIFEST.to_owned(), manifest_bytes);
-    draft.add(MANIFEST_SIGNATURE.to_owned(), note.to_string().into_bytes());
-    draft.files.sort_unstable_by(|(before, _), (after, _)| before.cmp(after));
+    draft.sign(&manifest, key)?;
     Ok(container::write(&draft.files)?)
 }
 
@@ -237,8 +241,9 @@ fn manifest_of(source: &BundleSource, completeness: &Completeness, records: &[Pa
         scratch: source.scratch,
         profile: source.profile,
         export: source.export.clone(),
-        tool: concat!("tallystick ", env!("CARGO_PKG_VERSION")).to_owned(),
+        tool: TOOL.to_owned(),
         created: source.created,
+        scope: None,
         subjects: completeness.heads.iter().map(|head| head.subject).collect(),
         checkpoint: source.tree,
         files: Vec::new(),
@@ -247,9 +252,59 @@ fn manifest_of(source: &BundleSource, completeness: &Completeness, records: &[Pa
     }
 }
 
+/// What a bundle of a range says of itself beside its files.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct RangeHead<'a> {
+    pub(super) ledger: LedgerId,
+    pub(super) origin: &'a str,
+    pub(super) scratch: bool,
+    pub(super) profile: Profile,
+    pub(super) export: &'a str,
+    pub(super) created: Timestamp,
+    pub(super) checkpoint: &'a str,
+    pub(super) tree: TreeHead,
+    pub(super) scope: &'a Scope,
+    pub(super) opened: u64,
+    pub(super) gone: u64,
+    pub(super) since: Option<u64>,
+}
+
+impl RangeHead<'_> {
+    fn manifest(&self) -> Manifest {
+        let statements = RangeFacts {
+            origin: self.origin,
+            size: self.tree.size,
+            scope: self.scope,
+            opened: self.opened,
+            gone: self.gone,
+            recorded: true,
+            scratch: self.scratch,
+            since: self.since,
+            key: KeySource::Unchecked,
+        }
+        .statements();
+        Manifest {
+            format: BUNDLE_FORMAT.to_owned(),
+            ledger: self.ledger,
+            origin: self.origin.to_owned(),
+            scratch: self.scratch,
+            profile: self.profile,
+            export: Some(self.export.to_owned()),
+            tool: TOOL.to_owned(),
+            created: self.created,
+            scope: Some(self.scope.clone()),
+            subjects: Vec::new(),
+            checkpoint: self.tree,
+            files: Vec::new(),
+            proves: statements.proves,
+            does_not_prove: statements.does_not_prove,
+        }
+    }
+}
+
 /// Files and records as they come.
 #[derive(Default)]
-struct Draft {
+pub(super) struct Draft {
     files: Vec<(String, Vec<u8>)>,
     records: Vec<PartRecord>,
     /// Schemas that the entries name.
@@ -272,8 +327,70 @@ impl Draft {
         self.files.push((name, bytes));
     }
 
+    /// Adds a file unless one of its name is there.
+    pub(super) fn add_once(&mut self, name: String, bytes: Vec<u8>) {
+        if !self.files.iter().any(|(known, _)| *known == name) {
+            self.add(name, bytes);
+        }
+    }
+
+    /// The file that stands before all others.
+    pub(super) fn readme() -> (String, Vec<u8>) {
+        (README.to_owned(), README_TEXT.as_bytes().to_vec())
+    }
+
+    pub(super) fn add_since(&mut self, since: &Since) -> Result<(), BundleError> {
+        self.add(SINCE_CHECKPOINT.to_owned(), since.note.clone().into_bytes());
+        self.add(SINCE_CONSISTENCY.to_owned(), to_bytes(&since.proof)?);
+        Ok(())
+    }
+
+    /// Adds manifest and signature to the files, in order.
+    fn sign(&mut self, manifest: &Manifest, key: &SigningKey) -> Result<(), BundleError> {
+        let bytes = to_bytes(manifest)?;
+        let mut note = Note::new(note_text(&manifest.origin, &bytes))?;
+        note.sign(&manifest.origin, key)?;
+        self.add(MANIFEST.to_owned(), bytes);
+        self.add(MANIFEST_SIGNATURE.to_owned(), note.to_string().into_bytes());
+        self.files.sort_unstable_by(|(before, _), (after, _)| before.cmp(after));
+        Ok(())
+    }
+
+    /// The files of a range bundle behind its blocks, in order. `streamed`: those that went out before.
+    pub(super) fn range_files(
+        mut self,
+        head: &RangeHead<'_>,
+        report: &RangeReport,
+        streamed: Vec<FileDigest>,
+        key: &SigningKey,
+    ) -> Result<Vec<(String, Vec<u8>)>, BundleError> {
+        self.add(CHECKPOINT.to_owned(), head.checkpoint.as_bytes().to_vec());
+        self.add(CERTIFICATION.to_owned(), CERTIFICATION_TEXT.as_bytes().to_vec());
+        let records = std::mem::take(&mut self.records);
+        self.add(DISCLOSURES.to_owned(), to_bytes(&Disclosures { parts: records })?);
+        let mut manifest = head.manifest();
+        let sections = report.sections(head.profile);
+        let text = page(&manifest, None, &sections, &self.shown);
+        self.add(PAGE.to_owned(), text.into_bytes());
+        self.add(REPORT.to_owned(), pdf::report(&manifest, &facts(&manifest, None), &sections, &self.shown)?);
+        for table in report.tables(head.profile) {
+            self.add(table.name.to_owned(), table.bytes);
+        }
+        self.files.sort_unstable_by(|(before, _), (after, _)| before.cmp(after));
+        manifest.files = streamed.into_iter().chain(self.files.iter().map(digest_of)).collect();
+        self.sign(&manifest, key)?;
+        Ok(self.files)
+    }
+
+    /// Adds schemas, whoever names them, each once.
+    pub(super) fn add_schemas(&mut self, given: &[Vec<u8>]) {
+        for schema in given {
+            self.add_once(schema_name(&sha256(schema)), schema.clone());
+        }
+    }
+
     /// Adds those of the given schemas that entries name, each once.
-    fn add_schemas(&mut self, given: &[Vec<u8>]) {
+    fn add_schemas_named(&mut self, given: &[Vec<u8>]) {
         let mut missing = std::mem::take(&mut self.schemas);
         for schema in given {
             let digest = sha256(schema);
@@ -285,7 +402,7 @@ impl Draft {
     }
 
     /// Adds the texts given, and those that the parts shown hold together with their hash.
-    fn add_notices(&mut self, given: &[Vec<u8>]) -> Result<(), BundleError> {
+    pub(super) fn add_notices(&mut self, given: &[Vec<u8>]) -> Result<(), BundleError> {
         let mut texts: BTreeMap<Digest, Vec<u8>> = std::mem::take(&mut self.named.texts);
         for text in given {
             let digest = sha256(text);
@@ -301,7 +418,7 @@ impl Draft {
         Ok(())
     }
 
-    fn add_entry(&mut self, source: &BundleSource, given: &BundleEntry) -> Result<(), BundleError> {
+    pub(super) fn add_entry(&mut self, checkpoint: &str, given: &BundleEntry) -> Result<(), BundleError> {
         let entry = EntryRef::decode(&given.bytes)?;
         let position = entry.position;
         if entry.parts().len() != given.parts.len() {
@@ -316,7 +433,7 @@ impl Draft {
             extra: None,
             index: position,
             hashes: given.hashes.clone(),
-            checkpoint: source.checkpoint.clone(),
+            checkpoint: checkpoint.to_owned(),
         };
         self.add(entry_name(position), given.bytes.clone());
         self.add(proof_name(position), proof.to_string().into_bytes());

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::chain::entry::{EntryRef, Part};
 use crate::chain::subjects::SubjectProof;
 use crate::crypto::derive::PartSecret;
-use crate::crypto::fields::{FieldError, field_paths, field_proof};
+use crate::crypto::fields::{FieldDisclosure, FieldError, field_paths, field_proof};
 use crate::domain::ids::{KeyId, SubjectId};
 use crate::domain::parts::{PartKind, RetentionClass};
 use crate::exports::bundle::{BundleEntry, BundleError, BundlePart, Shown};
@@ -57,7 +57,8 @@ pub(super) async fn gather(
     for (position, found) in opened {
         schemas.extend(registry.by_digest(&found.entry.schema).and_then(|schema| Registry::file_of(schema)));
         let hashes = ledger.inclusion(position, size).await?;
-        let place = Place { position, event_type: &found.entry.event_type, schema: registry.by_digest(&found.entry.schema) };
+        let place =
+            Place { position, event_type: &found.entry.event_type, schema: registry.by_digest(&found.entry.schema) };
         let kept = found.entry.subject.and_then(|link| erased.get(&link.subject));
         let parts = (0..).zip(found.parts).map(|(number, part)| {
             let verdict = choice.verdict(&place, &part.part, kept);
@@ -203,9 +204,8 @@ fn covers(opened: &BTreeMap<u64, Opened>) -> Result<BTreeMap<u64, Cover>, Export
 
 fn cover(found: &Opened) -> Result<Cover, ExportError> {
     let public = found.plaintext(PartKind::Public).unwrap_or_default();
-    cover_of(&found.entry.event_type, public).map_err(|source| {
-        BundleError::Part { position: found.entry.position, part: 0, source }.into()
-    })
+    cover_of(&found.entry.event_type, public)
+        .map_err(|source| BundleError::Part { position: found.entry.position, part: 0, source }.into())
 }
 
 /// The first entry after `position` that says the key was destroyed.
@@ -226,8 +226,10 @@ fn shown(
         (Some(_), Some(_), Verdict::None) => Shown::Withheld,
         (Some(_), Some(secret), Verdict::Fields(chosen)) => {
             let wrong = |source| BundleError::Part { position, part: number, source };
-            fields(&PartSecret::from_disclosed(secret), part.plaintext.as_deref().unwrap_or_default(), chosen)
-                .map_err(|_: FieldError| wrong(PartError::Plaintext))?
+            let plaintext = part.plaintext.as_deref().unwrap_or_default();
+            let found = fields(&PartSecret::from_disclosed(secret), plaintext, chosen)
+                .map_err(|_: FieldError| wrong(PartError::Plaintext))?;
+            if found.is_empty() { Shown::Withheld } else { Shown::Fields(found) }
         }
         (Some(key), None, _) => match excuse(covers, &key, part.part.class, position) {
             Some(by) => Shown::Erased(by),
@@ -238,9 +240,11 @@ fn shown(
 }
 
 /// The chosen fields of a personal part, each with its own salt and proof.
-fn fields(secret: &PartSecret, plaintext: &[u8], chosen: &Chosen<'_>) -> Result<Shown, FieldError> {
+pub(super) fn fields(
+    secret: &PartSecret,
+    plaintext: &[u8],
+    chosen: &Chosen<'_>,
+) -> Result<Vec<FieldDisclosure>, FieldError> {
     let paths = field_paths(plaintext)?;
-    let shown = paths.iter().filter(|path| chosen.shows(path)).map(|path| field_proof(secret, plaintext, path));
-    let fields = shown.collect::<Result<Vec<_>, _>>()?;
-    Ok(if fields.is_empty() { Shown::Withheld } else { Shown::Fields(fields) })
+    paths.iter().filter(|path| chosen.shows(path)).map(|path| field_proof(secret, plaintext, path)).collect()
 }

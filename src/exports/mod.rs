@@ -5,7 +5,8 @@
 //! asked: a bundle holds secrets of single parts, never a data key.
 //!
 //! Reading order: [`container`], [`manifest`], [`parts`], [`log_keys`], [`covers`], [`bundle`] (with [`statements`] and
-//! [`page`]), [`verify`]; then [`ledger_verify`] and [`subject`]. [`report`] is what both verifications answer.
+//! [`page`]), [`verify`]; then [`ledger_verify`], [`subject`] and
+//! [`range`] (a person, a range of the log), [`redaction`] and [`reports`]. [`report`] is what both verifications answer.
 
 pub mod bundle;
 pub mod container;
@@ -18,9 +19,12 @@ pub mod manifest;
 pub mod notices;
 pub mod page;
 pub mod parts;
+pub mod pdf;
+pub mod range;
 pub mod redaction;
 pub mod report;
 pub mod reports;
+pub mod scope;
 pub mod since;
 pub mod statements;
 pub mod subject;

@@ -98,10 +98,7 @@ mod tests {
         let mut named = TextsNamed::default();
         named.take_fields(&[field("/data/text_sha256", digest.to_string())]);
         assert!(named.digests.contains(&digest) && named.texts.is_empty());
-        named.take_fields(&[
-            field("/data/text", "I agree".to_owned()),
-            field("/data/text_sha256", digest.to_string()),
-        ]);
+        named.take_fields(&[field("/data/text", "I agree".to_owned()), field("/data/text_sha256", digest.to_string())]);
         assert_eq!(named.texts.len(), 1);
     }
 }

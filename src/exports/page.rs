@@ -77,6 +77,14 @@ impl PageEntry {
         }
     }
 
+    /// Takes a business part that is shown, where the page does not list the entry's parts.
+    pub(super) fn take_business(&mut self, plaintext: &[u8], class: RetentionClass) {
+        self.take_json(plaintext);
+        let text = std::str::from_utf8(plaintext).ok().map(str::to_owned);
+        let kind = PartKind::Business;
+        self.parts.push(PagePart { kind, class, state: PartState::Opened, text, covered_by: None });
+    }
+
     /// Takes single fields of a part.
     pub fn take_fields(&mut self, fields: &[FieldDisclosure]) {
         let read = |field: &FieldDisclosure| Some((field.path.clone(), serde_json::from_str(&field.value).ok()?));
@@ -149,7 +157,12 @@ fn plain(value: &Value) -> String {
 }
 
 /// The page.
-pub fn page(manifest: &Manifest, completeness: &Completeness, sections: &[Section], entries: &[PageEntry]) -> String {
+pub fn page(
+    manifest: &Manifest,
+    completeness: Option<&Completeness>,
+    sections: &[Section],
+    entries: &[PageEntry],
+) -> String {
     let mut out = String::with_capacity(8192 + entries.len() * 2048);
     let style_hash = BASE64.encode(sha256(STYLE.as_bytes()).as_bytes());
     out.push_str("<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">");
@@ -167,7 +180,9 @@ pub fn page(manifest: &Manifest, completeness: &Completeness, sections: &[Sectio
     list(&mut out, "What it does not show", &manifest.does_not_prove);
     sections.iter().for_each(|shown| section(&mut out, shown));
     let own = |entry: &&PageEntry| entry.subject.is_some();
-    out.push_str("<h2>Entries about the person</h2>\n");
+    if entries.iter().any(|entry| own(&entry)) {
+        out.push_str("<h2>Entries about the person</h2>\n");
+    }
     entries.iter().filter(own).for_each(|entry| article(&mut out, entry));
     out.push_str("<h2>Entries that the proof needs</h2>\n");
     entries.iter().filter(|entry| entry.subject.is_none()).for_each(|entry| article(&mut out, entry));
@@ -175,23 +190,35 @@ pub fn page(manifest: &Manifest, completeness: &Completeness, sections: &[Sectio
     out
 }
 
-fn head(out: &mut String, manifest: &Manifest, completeness: &Completeness) {
+/// What a bundle says of itself first, by name.
+pub fn facts(manifest: &Manifest, completeness: Option<&Completeness>) -> Vec<(String, String)> {
+    let mut rows = vec![
+        ("Log", manifest.origin.clone()),
+        ("Ledger", manifest.ledger.to_string()),
+        ("Profile", manifest.profile.to_string()),
+        ("Made", format!("{} by {}", manifest.created, manifest.tool)),
+        ("Export", manifest.export.clone().unwrap_or_else(|| "not recorded: made from a read-only copy".to_owned())),
+        ("Checkpoint", format!("{} entries, root {}", manifest.checkpoint.size, manifest.checkpoint.root)),
+    ];
+    if let Some(Completeness { seal, .. }) = completeness {
+        let subjects: Vec<_> = manifest.subjects.iter().map(ToString::to_string).collect();
+        let complete = format!("the log's first {} entries, as sealed at position {}", seal.size, seal.position);
+        rows.extend([("Person", subjects.join(", ")), ("Complete to", complete)]);
+    }
+    if let Some(scope) = &manifest.scope {
+        let campaign = scope.campaign.as_ref().map_or_else(String::new, |campaign| format!(", campaign {campaign}"));
+        let range = format!("positions from {} to before {}{campaign}", scope.first, scope.end);
+        rows.extend([("Range", range), ("Opened types", scope.types.join(", "))]);
+    }
+    rows.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+}
+
+fn head(out: &mut String, manifest: &Manifest, completeness: Option<&Completeness>) {
     out.push_str(
         "<h1>Evidence bundle</h1>\n<p class=\"note\">A rendering for reading. The evidence is in the other files; \
                   README.txt says how to verify them.</p>\n<dl>\n",
     );
-    let subjects: Vec<_> = manifest.subjects.iter().map(ToString::to_string).collect();
-    let seal = &completeness.seal;
-    for (name, value) in [
-        ("Log", manifest.origin.clone()),
-        ("Ledger", manifest.ledger.to_string()),
-        ("Profile", manifest.profile.to_string()),
-        ("Person", subjects.join(", ")),
-        ("Made", format!("{} by {}", manifest.created, manifest.tool)),
-        ("Export", manifest.export.clone().unwrap_or_else(|| "not recorded: made from a read-only copy".to_owned())),
-        ("Checkpoint", format!("{} entries, root {}", manifest.checkpoint.size, manifest.checkpoint.root)),
-        ("Complete to", format!("the log's first {} entries, as sealed at position {}", seal.size, seal.position)),
-    ] {
+    for (name, value) in facts(manifest, completeness) {
         out.push_str(&format!("<dt>{name}</dt><dd>{}</dd>\n", escape(&value)));
     }
     out.push_str("</dl>\n");
@@ -267,25 +294,41 @@ fn pretty(text: &str) -> String {
     value.and_then(|value| serde_json::to_string_pretty(&value)).unwrap_or_else(|_| text.to_owned())
 }
 
-/// Text as HTML text. Control characters that could reorder or hide what is read are shown as their number.
+/// Text as HTML text.
 fn escape(text: &str) -> String {
     let mut out = String::with_capacity(text.len() + text.len() / 8);
-    for letter in text.chars() {
+    for letter in visible(text).chars() {
         match letter {
             '&' => out.push_str("&amp;"),
             '<' => out.push_str("&lt;"),
             '>' => out.push_str("&gt;"),
             '"' => out.push_str("&quot;"),
             '\'' => out.push_str("&#39;"),
-            '\n' | '\t' => out.push(letter),
-            '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => {
-                out.push_str(&format!("[U+{:04X}]", u32::from(letter)));
-            }
-            _ if letter.is_control() => out.push_str(&format!("[U+{:04X}]", u32::from(letter))),
             _ => out.push(letter),
         }
     }
     out
+}
+
+/// Text with the control characters that could reorder or hide what is read shown as their number.
+pub(super) fn visible(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for letter in text.chars() {
+        let hidden = matches!(letter, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+        if hidden || (letter.is_control() && !matches!(letter, '\n' | '\t')) {
+            out.push_str(&format!("[U+{:04X}]", u32::from(letter)));
+        } else {
+            out.push(letter);
+        }
+    }
+    out
+}
+
+/// An entry in one line.
+pub(super) fn summary(entry: &PageEntry) -> String {
+    let person =
+        entry.subject.map_or_else(String::new, |(subject, sequence)| format!(", person {subject}, entry {sequence}"));
+    format!("{} at position {}, recorded {}{person}", entry.event_type, entry.position, entry.recorded)
 }
 
 #[cfg(test)]

@@ -144,9 +144,8 @@ impl Redaction {
     /// [`RedactionError`] says what cannot be meant.
     pub fn from_json(bytes: &[u8]) -> Result<Redaction, RedactionError> {
         let read: Result<Redaction, serde_json::Error> = serde_json::from_slice(bytes);
-        let form = |error: serde_json::Error| {
-            RedactionError::Form(format!("line {} column {}", error.line(), error.column()))
-        };
+        let form =
+            |error: serde_json::Error| RedactionError::Form(format!("line {} column {}", error.line(), error.column()));
         read.map_err(form)?.checked()
     }
 

@@ -89,7 +89,6 @@ impl Disclosure {
     pub fn opens(self, event_type: &str) -> bool {
         let of_erasure = ["privacy.", "hold.", "subject.eras", "suppression.token", "quarantine."];
         match self {
-            _ if event_type == EXPORT_CREATED => true,
             Disclosure::None => false,
             Disclosure::WholeParts => true,
             Disclosure::Erasure => of_erasure.iter().any(|family| event_type.starts_with(family)),
@@ -136,6 +135,18 @@ pub enum ExportError {
     /// The log's heads contradict each other.
     #[error("a person's entries do not form one history")]
     History(#[from] LinkError),
+    /// Nobody takes the stream any more.
+    #[error("the export was not taken to its end")]
+    Closed,
+    /// The profile is about one person.
+    #[error("this profile is about one person: name one")]
+    NeedsSubject,
+    /// The profile is about nobody.
+    #[error("this profile is about no person: name none")]
+    NoSubject,
+    /// An entry is longer than an entry can be.
+    #[error("position {0}: longer than an entry can be")]
+    TooLong(u64),
     /// The origin cannot name a key.
     #[error("note")]
     Note(#[from] NoteError),
@@ -187,6 +198,9 @@ pub enum ExportError {
 /// # Errors
 /// [`ExportError::Unknown`] before anything is written if there is nobody to export; else what the ledger refuses.
 pub async fn begin(ledger: &Ledger, request: ExportRequest) -> Result<Begun, ExportError> {
+    if request.profile == Profile::Article30 {
+        return Err(ExportError::NoSubject);
+    }
     let subjects = sorted(&request)?;
     for subject in &subjects {
         ledger.subject_head(subject)?.ok_or(ExportError::Unknown)?;
@@ -225,8 +239,7 @@ pub async fn begin_from_copy(ledger: &Ledger, request: ExportRequest) -> Result<
     while first < found.size {
         let end = found.size.min(first + READ_ENTRIES);
         for (position, bytes) in store.entry_block(first, end).await?.iter() {
-            let entry =
-                EntryRef::decode(bytes).map_err(|source| ReadError::Entry { position, source })?;
+            let entry = EntryRef::decode(bytes).map_err(|source| ReadError::Entry { position, source })?;
             if let Some(link) = &entry.subject {
                 heads.take(link, position)?;
             }
@@ -246,7 +259,7 @@ pub async fn begin_from_copy(ledger: &Ledger, request: ExportRequest) -> Result<
 }
 
 /// Refuses what could only fail later, before anything is recorded.
-async fn check_extras(ledger: &Ledger, extras: &Extras) -> Result<(), ExportError> {
+pub(super) async fn check_extras(ledger: &Ledger, extras: &Extras) -> Result<(), ExportError> {
     if let Some(note) = &extras.since {
         since_of(ledger, note, ledger.size()).await?;
     }
@@ -261,7 +274,7 @@ async fn check_extras(ledger: &Ledger, extras: &Extras) -> Result<(), ExportErro
 }
 
 /// The reader's checkpoint with its proof in the tree of `size` entries.
-async fn since_of(ledger: &Ledger, note: &str, size: u64) -> Result<Since, ExportError> {
+pub(super) async fn since_of(ledger: &Ledger, note: &str, size: u64) -> Result<Since, ExportError> {
     let kept = since::read(note, &ledger.origin)?;
     if kept.size > size {
         return Err(SinceError::Ahead.into());

@@ -30,7 +30,7 @@ const PHONE: &str = "+14195550187";
 const NAME: &str = "Wilhelmina Quickfoot";
 const AGREED: &str = "By ticking this box I agree that Broker A may call me with automated technology.";
 
-type Files = BTreeMap<String, Vec<u8>>;
+pub type Files = BTreeMap<String, Vec<u8>>;
 
 fn event(id: &str, kind: &str, time: &str, data: Value) -> Value {
     json!({ "specversion": "1.0", "id": id, "source": "/crm", "type": kind, "subject": "lead-1", "time": time, "data": data })
@@ -51,7 +51,8 @@ async fn told(seed: u64) -> (Bench, SubjectId) {
         "from": "+16145550100", "caller_name": "EXAMPLE LEADS", "telemarketer": "example-leads", "product": "home-offer",
         "script": "offer-1", "call": "C-1", "campaign": "spring", "agent": "agent-4"
     });
-    let completed = json!({ "channel": "voice", "outcome": "answered", "duration_seconds": 61, "call": "C-1", "phone": PHONE });
+    let completed =
+        json!({ "channel": "voice", "outcome": "answered", "duration_seconds": 61, "call": "C-1", "phone": PHONE });
     let mut subject = None;
     for told in [
         event("1", "lead.received", "2026-11-18T09:00:00Z", lead),
@@ -64,7 +65,7 @@ async fn told(seed: u64) -> (Bench, SubjectId) {
     (bench, subject.unwrap())
 }
 
-fn signed(ledger: &Ledger, size: u64, root: Digest) -> String {
+pub fn signed(ledger: &Ledger, size: u64, root: Digest) -> String {
     let checkpoint = Checkpoint::new(&ledger.origin, size, root).unwrap();
     checkpoint.sign(&[&ledger.log_signer()]).unwrap().to_string()
 }
@@ -87,20 +88,20 @@ fn redacted(rules: Redaction) -> Extras {
     Extras { redaction: Some(Arc::new(rules)), ..Extras::default() }
 }
 
-fn files(bundle: &[u8]) -> Files {
+pub fn files(bundle: &[u8]) -> Files {
     container::read(bundle).unwrap().iter().map(|file| (file.name.to_owned(), file.bytes.to_vec())).collect()
 }
 
-fn text<'a>(files: &'a Files, name: &str) -> &'a str {
+pub fn text<'a>(files: &'a Files, name: &str) -> &'a str {
     std::str::from_utf8(files.get(name).unwrap_or_else(|| panic!("no {name} among {:?}", files.keys()))).unwrap()
 }
 
-fn contains(bundle: &[u8], needle: &str) -> bool {
+pub fn contains(bundle: &[u8], needle: &str) -> bool {
     bundle.windows(needle.len()).any(|window| window == needle.as_bytes())
 }
 
 /// Changes files and signs the manifest again with the log's own key: what an operator could do.
-fn forged(ledger: &Ledger, bundle: &[u8], change: impl FnOnce(&mut Files)) -> Vec<u8> {
+pub fn forged(ledger: &Ledger, bundle: &[u8], change: impl FnOnce(&mut Files)) -> Vec<u8> {
     let mut files = files(bundle);
     change(&mut files);
     let mut manifest: Manifest = from_bytes(&files[MANIFEST]).unwrap();
@@ -118,16 +119,34 @@ fn forged(ledger: &Ledger, bundle: &[u8], change: impl FnOnce(&mut Files)) -> Ve
 }
 
 #[track_caller]
-fn holds(ledger: &Ledger, bundle: &[u8]) -> Report {
+pub fn holds(ledger: &Ledger, bundle: &[u8]) -> Report {
     let report = verify_bundle(bundle, Some(&verifier_key(ledger).unwrap()));
     assert_eq!((report.ok, &report.problems), (true, &Vec::new()));
     report
 }
 
 #[track_caller]
-fn fails(ledger: &Ledger, bundle: &[u8], what: &str) {
+pub fn fails(ledger: &Ledger, bundle: &[u8], what: &str) {
     let report = verify_bundle(bundle, Some(&verifier_key(ledger).unwrap()));
     assert!(report.problems.iter().any(|problem| problem.what.contains(what)), "{what}: {:#?}", report.problems);
+}
+
+/// What the verifier that shares no code with this one says, where it can be run.
+#[track_caller]
+pub fn independent(ledger: &Ledger, name: &str, bundle: &[u8], code: i32) {
+    let script = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/format/verify_bundle.py");
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join(name);
+    std::fs::write(&path, bundle).unwrap();
+    let key = verifier_key(ledger).unwrap().to_string();
+    let run = std::process::Command::new("python3").arg(&script).arg(&path).arg(key).output();
+    match run
+        .ok()
+        .and_then(|output| Some((output.status.code()?, String::from_utf8_lossy(&output.stdout).into_owned())))
+    {
+        Some((found @ (0 | 3), said)) => assert_eq!(found, code, "{name}: {said}"),
+        _ => assert!(std::env::var("CI").is_err(), "CI must have python3 with the package cryptography"),
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -148,7 +167,8 @@ async fn what_is_disclosed_opens_and_its_neighbours_stay_sealed() {
     assert!(report.does_not_prove.iter().any(|said| said.contains("does not open")), "{:#?}", report.does_not_prove);
     let disclosures: Disclosures = from_bytes(&files(&bundle)[DISCLOSURES]).unwrap();
     let by_field: Vec<_> = disclosures.parts.iter().filter(|part| part.state == PartState::Fields).collect();
-    let shown: Vec<_> = by_field.iter().flat_map(|part| part.fields.iter().flatten()).map(|field| &field.path).collect();
+    let shown: Vec<_> =
+        by_field.iter().flat_map(|part| part.fields.iter().flatten()).map(|field| &field.path).collect();
     assert_eq!(shown, ["/data/evidence/text", "/data/evidence/text_sha256"]);
     // A field that was never sealed there is found, though the log's own key signs for it.
     let lie = forged(&bench.ledger, &bundle, |files| {
@@ -158,13 +178,26 @@ async fn what_is_disclosed_opens_and_its_neighbours_stay_sealed() {
         files.insert(DISCLOSURES.to_owned(), to_bytes(&disclosures).unwrap());
     });
     fails(&bench.ledger, &lie, "a field shown is not one that was sealed");
+    independent(&bench.ledger, "redacted.zip", &bundle, 0);
+    independent(&bench.ledger, "redacted-lie.zip", &lie, 3);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn rules_choose_by_position_part_and_field() {
     let (bench, subject) = told(3102).await;
-    let consent = recorded(post(&bench.ledger, event("9", "contact.received", "2026-11-19T17:00:00Z",
-        json!({ "channel": "sms", "phone": PHONE, "body": "who is this?" }))).await).position;
+    let consent = recorded(
+        post(
+            &bench.ledger,
+            event(
+                "9",
+                "contact.received",
+                "2026-11-19T17:00:00Z",
+                json!({ "channel": "sms", "phone": PHONE, "body": "who is this?" }),
+            ),
+        )
+        .await,
+    )
+    .position;
     let rules = json!({ "otherwise": "none", "rule": [
         { "positions": [consent], "parts": ["personal"], "show": "fields", "fields": ["/data/body"] },
         { "types": ["consent.*"], "parts": ["business"], "show": "whole" },
@@ -200,11 +233,14 @@ async fn swapped_notice_text_fails_with_the_reason() {
         files.insert(name.clone(), other.clone());
     });
     fails(&bench.ledger, &swapped, "the text is not the one whose hash an entry names");
+    independent(&bench.ledger, "notice.zip", &bundle, 0);
+    independent(&bench.ledger, "swapped.zip", &swapped, 3);
     let renamed = forged(&bench.ledger, &bundle, |files| {
         files.remove(&name);
         files.insert(format!("notices/{}.txt", sha256(&other)), other.clone());
     });
     fails(&bench.ledger, &renamed, "no entry shown names the hash of this text");
+    independent(&bench.ledger, "renamed.zip", &renamed, 3);
     let extras = Extras { notices: vec![other], ..Extras::default() };
     let refused = exported(&bench.ledger, subject, Profile::TcpaCall, extras).await;
     assert!(refused.is_err(), "a text that no entry names makes no bundle");
@@ -216,7 +252,8 @@ async fn bundle_proves_that_the_log_only_grew_since_the_readers_checkpoint() {
     let ledger = &bench.ledger;
     let (size, root) = ledger.root_now();
     let kept = signed(ledger, size, root);
-    post(ledger, event("6", "consent.revoked", "2026-11-19T18:00:00Z", json!({ "method": "reply", "phone": PHONE }))).await;
+    post(ledger, event("6", "consent.revoked", "2026-11-19T18:00:00Z", json!({ "method": "reply", "phone": PHONE })))
+        .await;
     let extras = Extras { since: Some(kept.clone()), ..Extras::default() };
     let bundle = exported(ledger, subject, Profile::TcpaCall, extras).await.unwrap();
     let report = holds(ledger, &bundle);
@@ -234,8 +271,12 @@ async fn bundle_proves_that_the_log_only_grew_since_the_readers_checkpoint() {
         files.insert("since/checkpoint".to_owned(), fork.clone().into_bytes());
     });
     fails(ledger, &lie, "forked or rewritten");
+    independent(ledger, "since.zip", &bundle, 0);
+    independent(ledger, "since-lie.zip", &lie, 3);
     let before = ledger.size();
-    for (note, what) in [(fork, "forked"), (signed(ledger, size + 99, root), "rolled back"), ("x".to_owned(), "not a signed")] {
+    for (note, what) in
+        [(fork, "forked"), (signed(ledger, size + 99, root), "rolled back"), ("x".to_owned(), "not a signed")]
+    {
         let extras = Extras { since: Some(note), ..Extras::default() };
         let error = exported(ledger, subject, Profile::Dsar, extras).await.unwrap_err().to_string();
         assert!(error.contains(what), "{error}");
@@ -278,14 +319,24 @@ async fn call_dossier_says_every_field_found_or_absent_and_that_no_revocation_wa
     let files = files(&bundle);
     let page = text(&files, "index.html");
     for (name, value) in [
-        ("(a)(2) Telemarketer", "example-leads"), ("(a)(2) Seller", "broker-a"), ("(a)(2) Good or service", "home-offer"),
-        ("(a)(2) Prerecorded or automated", "autodialed"), ("(a)(2) Calling number", "+16145550100"),
-        ("(a)(2) Called number", PHONE), ("(a)(2) Date and time", "2026-11-19T16:00:00"),
-        ("(a)(2) Duration in seconds", "61"), ("(a)(1), (a)(2) Script or message", "offer-1"),
-        ("(a)(2) Caller ID name transmitted", "EXAMPLE LEADS"), ("(a)(2) Disposition", "answered"),
-        ("(a)(7) Agent", "agent-4"), ("(a)(8) Name", NAME), ("(a)(8) Request as presented", AGREED),
-        ("(a)(8) Consent given by", "checkbox_and_submit"), ("(a)(2) To a business", "absent"),
-        ("(a)(2) Authorisation to use it", "absent"), ("(a)(2) Transferred", "absent"),
+        ("(a)(2) Telemarketer", "example-leads"),
+        ("(a)(2) Seller", "broker-a"),
+        ("(a)(2) Good or service", "home-offer"),
+        ("(a)(2) Prerecorded or automated", "autodialed"),
+        ("(a)(2) Calling number", "+16145550100"),
+        ("(a)(2) Called number", PHONE),
+        ("(a)(2) Date and time", "2026-11-19T16:00:00"),
+        ("(a)(2) Duration in seconds", "61"),
+        ("(a)(1), (a)(2) Script or message", "offer-1"),
+        ("(a)(2) Caller ID name transmitted", "EXAMPLE LEADS"),
+        ("(a)(2) Disposition", "answered"),
+        ("(a)(7) Agent", "agent-4"),
+        ("(a)(8) Name", NAME),
+        ("(a)(8) Request as presented", AGREED),
+        ("(a)(8) Consent given by", "checkbox_and_submit"),
+        ("(a)(2) To a business", "absent"),
+        ("(a)(2) Authorisation to use it", "absent"),
+        ("(a)(2) Transferred", "absent"),
         ("(a)(11) Registry consulted", "absent"),
     ] {
         assert!(line(page, name).contains(value), "{}", line(page, name));
@@ -296,7 +347,8 @@ async fn call_dossier_says_every_field_found_or_absent_and_that_no_revocation_wa
     let revoked = event("r", "consent.revoked", "2026-11-19T17:00:00Z", json!({ "method": "reply", "phone": PHONE }));
     let revoked = recorded(post(&bench.ledger, revoked).await).position;
     let again = json!({ "channel": "voice", "purpose": "marketing", "seller": "broker-a", "phone": PHONE });
-    let again = recorded(post(&bench.ledger, event("7", "contact.attempted", "2026-11-19T18:00:00Z", again)).await).position;
+    let again =
+        recorded(post(&bench.ledger, event("7", "contact.attempted", "2026-11-19T18:00:00Z", again)).await).position;
     let bundle = exported(&bench.ledger, subject, Profile::TcpaCall, Extras::default()).await.unwrap();
     let report = holds(&bench.ledger, &bundle);
     let known = format!("contact at position {again} was recorded, withdrawals were known: positions {revoked}");
@@ -336,7 +388,9 @@ async fn access_copy_holds_the_persons_data_and_is_safe_in_a_spreadsheet() {
     assert_eq!(portable["entries"][0]["fields"]["/data/name"], NAME);
     let page = text(&files, "index.html");
     assert!(line(page, "user.contact.phone_number").contains("values"));
-    assert!(line(page, "Contacted on behalf of").contains("broker-a") && line(page, "lead.received").contains("form-7"));
+    assert!(
+        line(page, "Contacted on behalf of").contains("broker-a") && line(page, "lead.received").contains("form-7")
+    );
     assert!(line(page, "consent").contains("1827 days"));
 }
 

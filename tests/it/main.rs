@@ -19,6 +19,7 @@ mod engines;
 mod erasure;
 mod evidence;
 mod export_profiles;
+mod export_ranges;
 mod http;
 mod index_runs;
 mod journal;

@@ -18,13 +18,25 @@ use crate::schema::{FieldNote, Registry};
 
 /// Families whose data the person provided, and that rest on consent or a contract (article 20(1)).
 const PROVIDED: [&str; 7] = [
-    "lead.received", "consent.", "contact.received", "appointment.", "privacy.request_received", "privacy.opted_",
+    "lead.received",
+    "consent.",
+    "contact.received",
+    "appointment.",
+    "privacy.request_received",
+    "privacy.opted_",
     "relationship.inquiry_recorded",
 ];
 
 pub(super) fn sections(material: &Material<'_>) -> Vec<Section> {
-    vec![purposes(material), categories(material), recipients(material), keeping(material), sources(material),
-         automated(material), rights()]
+    vec![
+        purposes(material),
+        categories(material),
+        recipients(material),
+        keeping(material),
+        sources(material),
+        automated(material),
+        rights(),
+    ]
 }
 
 /// Article 15(1)(a).
@@ -106,7 +118,11 @@ fn automated(material: &Material<'_>) -> Section {
     let mut section = Section::new("Automated decisions and scores (GDPR Art. 15(1)(h), Art. 22)");
     let mut any = false;
     for (name, prefix, pointers) in [
-        ("Score", "score.assigned", &["/data/model", "/data/model_version", "/data/score", "/data/band", "/data/reasons"][..]),
+        (
+            "Score",
+            "score.assigned",
+            &["/data/model", "/data/model_version", "/data/score", "/data/band", "/data/reasons"][..],
+        ),
         ("Decision on a contact", "decision.contact_recorded", &["/data/allow", "/data/reasons", "/data/now"]),
         ("Decision on routing", "decision.routing_recorded", &["/data/seller", "/data/reasons"]),
     ] {
@@ -168,8 +184,8 @@ fn structured<'a>(entries: impl Iterator<Item = &'a PageEntry>) -> Vec<u8> {
             })
         })
         .collect();
-    let mut bytes = serde_json::to_vec_pretty(&json!({ "format": "tallystick-person/1", "entries": items }))
-        .unwrap_or_default();
+    let mut bytes =
+        serde_json::to_vec_pretty(&json!({ "format": "tallystick-person/1", "entries": items })).unwrap_or_default();
     bytes.push(b'\n');
     bytes
 }

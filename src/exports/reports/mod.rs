@@ -6,13 +6,25 @@
 
 mod dsar;
 mod erasure;
+mod processing;
+mod range;
 mod tcpa;
+
+pub use range::RangeReport;
 
 use crate::exports::manifest::{Completeness, PartState, Profile};
 use crate::exports::page::PageEntry;
 
 /// Names of all tables that a bundle can hold.
-pub const TABLES: [&str; 3] = ["tables/data.csv", "tables/data.json", "tables/portability.json"];
+pub const TABLES: [&str; 7] = [
+    "tables/data.csv",
+    "tables/data.json",
+    "tables/portability.json",
+    "tables/processing.csv",
+    "tables/requests.csv",
+    "tables/signals.csv",
+    "tables/summary.csv",
+];
 
 /// A piece of a report.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -71,7 +83,7 @@ pub fn sections(profile: Profile, material: &Material<'_>) -> Vec<Section> {
         Profile::TcpaCall => tcpa::sections(material),
         Profile::Dsar => dsar::sections(material),
         Profile::ErasureCertificate => erasure::sections(material),
-        Profile::Accounting | Profile::Audit | Profile::CcpaLog => Vec::new(),
+        Profile::Accounting | Profile::Article30 | Profile::Audit | Profile::CcpaLog => Vec::new(),
     }
 }
 
@@ -80,6 +92,7 @@ pub fn tables(profile: Profile, material: &Material<'_>) -> Vec<TableFile> {
     match profile {
         Profile::Dsar => dsar::tables(material),
         Profile::Accounting
+        | Profile::Article30
         | Profile::Audit
         | Profile::CcpaLog
         | Profile::ErasureCertificate

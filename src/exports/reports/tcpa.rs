@@ -184,7 +184,8 @@ impl<'a> Call<'a> {
             section.row(name, Found::of(consent, &[pointer]));
         }
         let evidence: Vec<&PageEntry> = material.of("consent.evidence_attached").collect();
-        section.row("Evidence attached", Found::among(&evidence, &["/data/kind", "/data/certificate", "/data/verdict"]));
+        section
+            .row("Evidence attached", Found::among(&evidence, &["/data/kind", "/data/certificate", "/data/verdict"]));
         section
     }
 }

@@ -9,12 +9,14 @@ mod beside;
 mod bundle;
 mod entries;
 mod parts;
+mod range;
 mod subjects;
 
 use crate::chain::checkpoint::Checkpoint;
 use crate::chain::note::{KeyKind, Note, VerifierKey};
 use crate::exports::manifest::{CHECKPOINT, MANIFEST_SIGNATURE, Profile, note_text};
 use crate::exports::report::{Findings, Report, Statements};
+use crate::exports::scope::RangeFacts;
 use crate::exports::statements::{Facts, KeySource};
 use crate::exports::withdrawals::{Known, Told, known};
 
@@ -47,16 +49,40 @@ pub fn verify_bundle_since(bytes: &[u8], key: Option<&VerifierKey>, kept: Option
     subjects::check(&bundle, &items, &parts, &mut findings);
     let notices = beside::check_notices(&bundle, &parts.named, &mut findings);
     let since = beside::check_since(&bundle, checkpoint.as_ref(), &keys, kept, &mut findings);
-    bundle.check_names(&items, &mut findings);
-    let known = known_at_contacts(&bundle, &items, &parts);
     let size = checkpoint.as_ref().map_or(0, |checkpoint| checkpoint.size);
+    let root = checkpoint.as_ref().map(|checkpoint| checkpoint.root);
+    let source = if key.is_some() { KeySource::Outside } else { KeySource::Log };
+    if let Some(scope) = &bundle.manifest.scope {
+        let found = range::check(&bundle, scope, checkpoint.as_ref(), &mut findings);
+        let exports = items.iter().filter(|item| item.entry.event_type == subjects::EXPORT_CREATED);
+        let business = exports.filter_map(|item| parts.business.get(&item.position).copied());
+        range::check_export(&bundle, scope, business, &mut findings);
+        bundle.check_names(&items, &mut findings);
+        let facts = RangeFacts {
+            origin: &bundle.manifest.origin,
+            size,
+            scope,
+            opened: found.opened,
+            gone: found.gone,
+            recorded: bundle.manifest.export.is_some(),
+            scratch: bundle.manifest.scratch,
+            since,
+            key: source,
+        };
+        return findings.report(size, root, parts.opened + found.opened, facts.statements());
+    }
+    let Some(completeness) = &bundle.completeness else {
+        return findings.report(size, root, parts.opened, Statements::default());
+    };
+    let known = known_at_contacts(&bundle, &items, &parts);
+    bundle.check_names(&items, &mut findings);
     let facts = Facts {
         origin: &bundle.manifest.origin,
         size,
         scratch: bundle.manifest.scratch,
         recorded: bundle.manifest.export.is_some(),
-        seal: &bundle.completeness.seal,
-        heads: &bundle.completeness.heads,
+        seal: &completeness.seal,
+        heads: &completeness.heads,
         entries: items.len() as u64,
         opened: parts.opened,
         fields: parts.fields,
@@ -66,9 +92,9 @@ pub fn verify_bundle_since(bytes: &[u8], key: Option<&VerifierKey>, kept: Option
         known: &known,
         notices,
         since,
-        key: if key.is_some() { KeySource::Outside } else { KeySource::Log },
+        key: source,
     };
-    findings.report(size, checkpoint.map(|checkpoint| checkpoint.root), parts.opened, facts.statements())
+    findings.report(size, root, parts.opened, facts.statements())
 }
 
 /// For a bundle about calls: what the log held of withdrawals when each contact was recorded. The entries' types say it,

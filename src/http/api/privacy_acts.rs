@@ -231,15 +231,14 @@ impl Doing<'_> {
             },
             "access" | "know" | "portability" => {
                 let service = &self.caller.service;
-                let export =
-                    super::exports::make(
-                        service,
-                        Profile::Dsar,
-                        self.matter.subject,
-                        Extras::default(),
-                        self.caller.principal,
-                        self.now,
-                    );
+                let export = super::exports::make(
+                    service,
+                    Profile::Dsar,
+                    self.matter.subject,
+                    Extras::default(),
+                    self.caller.principal,
+                    self.now,
+                );
                 put(&mut data, "export", Some(export.await?));
                 "provided"
             }
