@@ -70,7 +70,7 @@ pub fn signed(ledger: &Ledger, size: u64, root: Digest) -> String {
     checkpoint.sign(&[&ledger.log_signer()]).unwrap().to_string()
 }
 
-async fn exported(
+pub async fn exported(
     ledger: &Arc<Ledger>,
     subject: SubjectId,
     profile: Profile,

@@ -269,3 +269,45 @@ async fn range_streams_in_pieces_that_do_not_grow_with_it() {
     assert!(longest[1].0 > longest[0].0 * 3 / 2, "the second is larger: {longest:?}");
     assert!(longest[1].1 < longest[0].1 * 11 / 10, "and its pieces are not: {longest:?}");
 }
+
+/// Not a check: `cargo test -- --ignored --nocapture export_speed`, with the number of persons in `TALLYSTICK_EXPORT_PERSONS`.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "prints figures"]
+#[expect(clippy::disallowed_methods, reason = "a test that measures")]
+async fn export_speed() {
+    let persons = std::env::var("TALLYSTICK_EXPORT_PERSONS").ok().and_then(|count| count.parse().ok()).unwrap_or(2_000);
+    let bench = scratch(None, 3207).await;
+    let all: Vec<usize> = (0..persons).collect();
+    let mut subject = None;
+    for some in all.chunks(500) {
+        let events = some.iter().map(|person| {
+            let granted = json!({ "kind": "pewc", "phone": format!("+1{}", 2_125_550_000_usize + person), "sellers": ["broker-a"],
+                "channels": ["voice"], "purposes": ["marketing"], "campaign": "spring" });
+            received(event(&format!("c{person}"), &format!("lead-{person}"), "consent.granted", granted))
+        });
+        for outcome in bench.ledger.submit(events.collect(), options()).await.unwrap() {
+            subject = recorded(outcome).subject;
+        }
+    }
+    for round in 0..20 {
+        let data = json!({ "channel": "voice", "purpose": "marketing", "seller": "broker-a", "campaign": "spring" });
+        let mut told = event(&format!("call-{round}"), "", "contact.attempted", data);
+        told["subject"] = json!(subject.unwrap().to_string());
+        recorded(post(&bench.ledger, told).await);
+    }
+    let start = std::time::Instant::now();
+    let dossier =
+        crate::export_profiles::exported(&bench.ledger, subject.unwrap(), Profile::TcpaCall, Extras::default());
+    println!("dossier of 21 entries: {} bytes in {:?}", dossier.await.unwrap().len(), start.elapsed());
+    let start = std::time::Instant::now();
+    let request = RangeRequest { campaign: Some("spring".to_owned()), ..asked(Profile::Audit) };
+    let (bundle, piece) = exported(&bench.ledger, request).await.unwrap();
+    println!(
+        "audit of {persons} persons: {} bytes in {:?}, longest piece {piece} bytes",
+        bundle.len(),
+        start.elapsed()
+    );
+    let start = std::time::Instant::now();
+    let report = holds(&bench.ledger, &bundle);
+    println!("verified: {} parts opened in {:?}", report.opened, start.elapsed());
+}
