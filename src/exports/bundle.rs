@@ -27,15 +27,15 @@ use crate::exports::notices::TextsNamed;
 use crate::exports::page::{PageEntry, PagePart, facts, page};
 use crate::exports::parts::{PartError, check_digest, open_part};
 use crate::exports::pdf::{self, PdfError};
+use crate::exports::range_head::RangeHead;
 use crate::exports::reports::{self, Material, RangeReport};
-use crate::exports::scope::{RangeFacts, Scope};
 use crate::exports::since::{SINCE_CHECKPOINT, SINCE_CONSISTENCY, Since};
 use crate::exports::statements::{Facts, KeySource};
 use crate::exports::withdrawals::{Known, known};
 use crate::schema::JcsError;
 
 /// Program and version, as manifests name it.
-const TOOL: &str = concat!("tallystick ", env!("CARGO_PKG_VERSION"));
+pub(super) const TOOL: &str = concat!("tallystick ", env!("CARGO_PKG_VERSION"));
 const README_TEXT: &str = include_str!("readme.txt");
 const CERTIFICATION_TEXT: &str = include_str!("certification.txt");
 
@@ -249,56 +249,6 @@ fn manifest_of(source: &BundleSource, completeness: &Completeness, records: &[Pa
         files: Vec::new(),
         proves: statements.proves,
         does_not_prove: statements.does_not_prove,
-    }
-}
-
-/// What a bundle of a range says of itself beside its files.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct RangeHead<'a> {
-    pub(super) ledger: LedgerId,
-    pub(super) origin: &'a str,
-    pub(super) scratch: bool,
-    pub(super) profile: Profile,
-    pub(super) export: &'a str,
-    pub(super) created: Timestamp,
-    pub(super) checkpoint: &'a str,
-    pub(super) tree: TreeHead,
-    pub(super) scope: &'a Scope,
-    pub(super) opened: u64,
-    pub(super) gone: u64,
-    pub(super) since: Option<u64>,
-}
-
-impl RangeHead<'_> {
-    fn manifest(&self) -> Manifest {
-        let statements = RangeFacts {
-            origin: self.origin,
-            size: self.tree.size,
-            scope: self.scope,
-            opened: self.opened,
-            gone: self.gone,
-            recorded: true,
-            scratch: self.scratch,
-            since: self.since,
-            key: KeySource::Unchecked,
-        }
-        .statements();
-        Manifest {
-            format: BUNDLE_FORMAT.to_owned(),
-            ledger: self.ledger,
-            origin: self.origin.to_owned(),
-            scratch: self.scratch,
-            profile: self.profile,
-            export: Some(self.export.to_owned()),
-            tool: TOOL.to_owned(),
-            created: self.created,
-            scope: Some(self.scope.clone()),
-            subjects: Vec::new(),
-            checkpoint: self.tree,
-            files: Vec::new(),
-            proves: statements.proves,
-            does_not_prove: statements.does_not_prove,
-        }
     }
 }
 

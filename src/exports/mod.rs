@@ -21,6 +21,7 @@ pub mod page;
 pub mod parts;
 pub mod pdf;
 pub mod range;
+mod range_head;
 pub mod redaction;
 pub mod report;
 pub mod reports;
