@@ -2,12 +2,14 @@
 //!
 //! `DIR/control` (0600) names the socket and a key that lives as long as the server.
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
-use hyper::Request;
+use hyper::body::Incoming;
 use hyper::client::conn::http1;
+use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use serde::{Deserialize, Serialize};
 use tokio::net::UnixStream;
@@ -70,6 +72,26 @@ impl Connection {
         Ok(Connection { sender, key: control.key })
     }
 
+    /// Fetches something large into a file, piece by piece; its length, or the answer that is no success.
+    pub async fn download(&mut self, path: &str, file: &mut std::fs::File) -> Result<Result<u64, Answer>, Failure> {
+        let response = self.send("GET", path, "application/json", Bytes::new()).await?;
+        let status = response.status().as_u16();
+        let mut body = response.into_body();
+        if status != 200 {
+            let body = body.collect().await.map_err(super::failed)?.to_bytes();
+            return Ok(Err(Answer { status, body }));
+        }
+        let mut length = 0;
+        while let Some(frame) = body.frame().await {
+            let frame = frame.map_err(super::failed)?;
+            if let Some(piece) = frame.data_ref() {
+                file.write_all(piece).map_err(super::failed)?;
+                length += piece.len() as u64;
+            }
+        }
+        Ok(Ok(length))
+    }
+
     /// One request.
     pub async fn request(
         &mut self,
@@ -78,6 +100,19 @@ impl Connection {
         content_type: &str,
         body: Bytes,
     ) -> Result<Answer, Failure> {
+        let response = self.send(method, path, content_type, body).await?;
+        let status = response.status().as_u16();
+        let body = response.into_body().collect().await.map_err(super::failed)?.to_bytes();
+        Ok(Answer { status, body })
+    }
+
+    async fn send(
+        &mut self,
+        method: &str,
+        path: &str,
+        content_type: &str,
+        body: Bytes,
+    ) -> Result<Response<Incoming>, Failure> {
         let request = Request::builder()
             .method(method)
             .uri(path)
@@ -86,10 +121,7 @@ impl Connection {
             .header("content-type", content_type)
             .body(Full::new(body))
             .map_err(super::failed)?;
-        let response = self.sender.send_request(request).await.map_err(super::failed)?;
-        let status = response.status().as_u16();
-        let body = response.into_body().collect().await.map_err(super::failed)?.to_bytes();
-        Ok(Answer { status, body })
+        self.sender.send_request(request).await.map_err(super::failed)
     }
 }
 

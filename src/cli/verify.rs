@@ -10,7 +10,7 @@ use crate::chain::note::VerifierKey;
 use crate::domain::ids::LedgerId;
 use crate::exports::ledger_verify::{NamedCheckpoint, PartKeys, Progress, VaultKeys, VerifyOptions, verify_ledger};
 use crate::exports::report::Report;
-use crate::exports::verify::verify_bundle;
+use crate::exports::verify::verify_bundle_since;
 use crate::runtime::Clock;
 
 /// What to verify.
@@ -28,8 +28,8 @@ pub(super) struct Verify {
     /// Postgres URL; without it, what the data directory says
     #[arg(long, value_name = "URL", requires = "data")]
     database: Option<String>,
-    /// Checkpoint kept elsewhere, to hold the log against
-    #[arg(long, value_name = "FILE", requires = "data")]
+    /// Checkpoint kept elsewhere, to hold the log or the bundle against
+    #[arg(long, value_name = "FILE")]
     checkpoint: Option<PathBuf>,
     /// Check chain, tree and each person's history only; sealed parts are not read
     #[arg(long, requires = "data")]
@@ -52,7 +52,11 @@ impl Verify {
             (Some(path), _) => {
                 let bytes = std::fs::read(path)
                     .map_err(|error| Failure::Failed(format!("cannot read {}: {error}", path.display())))?;
-                verify_bundle(&bytes, key.as_ref())
+                let kept = self.checkpoint.as_ref().map(|path| {
+                    std::fs::read_to_string(path)
+                        .map_err(|error| Failure::Failed(format!("cannot read {}: {error}", path.display())))
+                });
+                verify_bundle_since(&bytes, key.as_ref(), kept.transpose()?.as_deref())
             }
             (None, Some(folder)) => {
                 let data = DataArgs { data: folder.clone(), ledger: self.ledger, database: self.database.clone() };

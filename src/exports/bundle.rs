@@ -4,7 +4,7 @@
 //! open, or an entry without its proof, is an error and not a bundle. Must never put more into the container than the source
 //! discloses.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::chain::entry::{EntryError, EntryRef, Part};
 use crate::chain::note::{Note, NoteError};
@@ -20,14 +20,22 @@ use crate::domain::time::Timestamp;
 use crate::exports::container::{self, ContainerError};
 use crate::exports::manifest::{
     BUNDLE_FORMAT, CERTIFICATION, CHECKPOINT, COMPLETENESS, Completeness, DISCLOSURES, Disclosures, FileDigest, Head,
-    MANIFEST, MANIFEST_SIGNATURE, Manifest, PAGE, PartRecord, PartState, Profile, README, Seal, TreeHead, entry_name,
-    note_text, part_name, plaintext_name, proof_name, schema_name, to_bytes,
+    MANIFEST, MANIFEST_SIGNATURE, Manifest, PAGE, PartRecord, PartState, Profile, README, REPORT, Seal, TreeHead,
+    entry_name, note_text, notice_name, part_name, plaintext_name, proof_name, schema_name, to_bytes,
 };
-use crate::exports::page::{PageEntry, PagePart, page};
+use crate::exports::notices::TextsNamed;
+use crate::exports::page::{PageEntry, PagePart, facts, page};
 use crate::exports::parts::{PartError, check_digest, open_part};
+use crate::exports::pdf::{self, PdfError};
+use crate::exports::range_head::RangeHead;
+use crate::exports::reports::{self, Material, RangeReport};
+use crate::exports::since::{SINCE_CHECKPOINT, SINCE_CONSISTENCY, Since};
 use crate::exports::statements::{Facts, KeySource};
+use crate::exports::withdrawals::{Known, known};
 use crate::schema::JcsError;
 
+/// Program and version, as manifests name it.
+pub(super) const TOOL: &str = concat!("tallystick ", env!("CARGO_PKG_VERSION"));
 const README_TEXT: &str = include_str!("readme.txt");
 const CERTIFICATION_TEXT: &str = include_str!("certification.txt");
 
@@ -59,6 +67,10 @@ pub struct BundleSource {
     pub entries: Vec<BundleEntry>,
     /// Schema files that the entries name, as far as they are to be had.
     pub schemas: Vec<Vec<u8>>,
+    /// A checkpoint that the reader kept, and the proof that the log has only grown since.
+    pub since: Option<Since>,
+    /// Texts whose hash an entry shown names.
+    pub notices: Vec<Vec<u8>>,
 }
 
 /// One entry.
@@ -139,6 +151,12 @@ pub enum BundleError {
         /// Number of the part.
         part: u8,
     },
+    /// A text given as a notice is none whose hash an entry shown names.
+    #[error("no entry that the bundle shows names the hash of a text given: {0}")]
+    Notice(Digest),
+    /// The report for printing cannot be set.
+    #[error("report")]
+    Pdf(#[from] PdfError),
     /// A number is too large for JSON.
     #[error("a file has no canonical text")]
     Canonical(#[from] JcsError),
@@ -157,29 +175,35 @@ pub enum BundleError {
 pub fn build(source: &BundleSource, key: &SigningKey) -> Result<Vec<u8>, BundleError> {
     let mut draft = Draft::default();
     for entry in &source.entries {
-        draft.add_entry(source, entry)?;
+        draft.add_entry(&source.checkpoint, entry)?;
     }
-    draft.add_schemas(&source.schemas);
+    draft.add_schemas_named(&source.schemas);
+    draft.add_notices(&source.notices)?;
+    if let Some(since) = &source.since {
+        draft.add_since(since)?;
+    }
     let mut heads: Vec<Head> = source.heads.iter().map(Head::from).collect();
     heads.sort_unstable_by_key(|head| head.subject);
     let completeness = Completeness { seal: source.seal, heads };
     let records = std::mem::take(&mut draft.records);
     draft.add(CHECKPOINT.to_owned(), source.checkpoint.clone().into_bytes());
     draft.add(COMPLETENESS.to_owned(), to_bytes(&completeness)?);
-    draft.add(README.to_owned(), README_TEXT.as_bytes().to_vec());
+    let (name, text) = Draft::readme();
+    draft.add(name, text);
     draft.add(CERTIFICATION.to_owned(), CERTIFICATION_TEXT.as_bytes().to_vec());
     let mut manifest = manifest_of(source, &completeness, &records, &draft);
     draft.add(DISCLOSURES.to_owned(), to_bytes(&Disclosures { parts: records })?);
-    let page_text = page(&manifest, &completeness, &draft.shown);
+    let material = Material { entries: &draft.shown, completeness: &completeness };
+    let sections = reports::sections(source.profile, &material);
+    let tables = reports::tables(source.profile, &material);
+    let page_text = page(&manifest, Some(&completeness), &sections, &draft.shown);
+    let head = facts(&manifest, Some(&completeness));
+    draft.add(REPORT.to_owned(), pdf::report(&manifest, &head, &sections, &draft.shown)?);
+    tables.into_iter().for_each(|table| draft.add(table.name.to_owned(), table.bytes));
     draft.add(PAGE.to_owned(), page_text.into_bytes());
     draft.files.sort_unstable_by(|(before, _), (after, _)| before.cmp(after));
     manifest.files = draft.files.iter().map(digest_of).collect();
-    let manifest_bytes = to_bytes(&manifest)?;
-    let mut note = Note::new(note_text(&source.origin, &manifest_bytes))?;
-    note.sign(&source.origin, key)?;
-    draft.add(MANIFEST.to_owned(), manifest_bytes);
-    draft.add(MANIFEST_SIGNATURE.to_owned(), note.to_string().into_bytes());
-    draft.files.sort_unstable_by(|(before, _), (after, _)| before.cmp(after));
+    draft.sign(&manifest, key)?;
     Ok(container::write(&draft.files)?)
 }
 
@@ -190,6 +214,7 @@ fn digest_of((name, bytes): &(String, Vec<u8>)) -> FileDigest {
 /// The manifest without its list of files.
 fn manifest_of(source: &BundleSource, completeness: &Completeness, records: &[PartRecord], draft: &Draft) -> Manifest {
     let count = |state| records.iter().filter(|record| record.state == state).count() as u64;
+    let known = if source.profile == Profile::TcpaCall { draft.known() } else { Vec::new() };
     let statements = Facts {
         origin: &source.origin,
         size: source.tree.size,
@@ -203,6 +228,9 @@ fn manifest_of(source: &BundleSource, completeness: &Completeness, records: &[Pa
         withheld: count(PartState::Withheld),
         erased: count(PartState::Erased),
         schemas_missing: draft.schemas_missing,
+        known: &known,
+        notices: draft.notices,
+        since: source.since.as_ref().map(|since| since.proof.from),
         key: KeySource::Unchecked,
     }
     .statements();
@@ -213,8 +241,9 @@ fn manifest_of(source: &BundleSource, completeness: &Completeness, records: &[Pa
         scratch: source.scratch,
         profile: source.profile,
         export: source.export.clone(),
-        tool: concat!("tallystick ", env!("CARGO_PKG_VERSION")).to_owned(),
+        tool: TOOL.to_owned(),
         created: source.created,
+        scope: None,
         subjects: completeness.heads.iter().map(|head| head.subject).collect(),
         checkpoint: source.tree,
         files: Vec::new(),
@@ -225,22 +254,93 @@ fn manifest_of(source: &BundleSource, completeness: &Completeness, records: &[Pa
 
 /// Files and records as they come.
 #[derive(Default)]
-struct Draft {
+pub(super) struct Draft {
     files: Vec<(String, Vec<u8>)>,
     records: Vec<PartRecord>,
     /// Schemas that the entries name.
     schemas: BTreeSet<Digest>,
     schemas_missing: bool,
+    /// What the parts shown say of texts.
+    named: TextsNamed,
+    notices: u64,
     shown: Vec<PageEntry>,
 }
 
 impl Draft {
+    /// What was known of withdrawals at each contact.
+    fn known(&self) -> Vec<Known> {
+        let own = self.shown.iter().filter(|entry| entry.subject.is_some());
+        known(&own.map(PageEntry::told).collect::<Vec<_>>())
+    }
+
     fn add(&mut self, name: String, bytes: Vec<u8>) {
         self.files.push((name, bytes));
     }
 
+    /// Adds a file unless one of its name is there.
+    pub(super) fn add_once(&mut self, name: String, bytes: Vec<u8>) {
+        if !self.files.iter().any(|(known, _)| *known == name) {
+            self.add(name, bytes);
+        }
+    }
+
+    /// The file that stands before all others.
+    pub(super) fn readme() -> (String, Vec<u8>) {
+        (README.to_owned(), README_TEXT.as_bytes().to_vec())
+    }
+
+    pub(super) fn add_since(&mut self, since: &Since) -> Result<(), BundleError> {
+        self.add(SINCE_CHECKPOINT.to_owned(), since.note.clone().into_bytes());
+        self.add(SINCE_CONSISTENCY.to_owned(), to_bytes(&since.proof)?);
+        Ok(())
+    }
+
+    /// Adds manifest and signature to the files, in order.
+    fn sign(&mut self, manifest: &Manifest, key: &SigningKey) -> Result<(), BundleError> {
+        let bytes = to_bytes(manifest)?;
+        let mut note = Note::new(note_text(&manifest.origin, &bytes))?;
+        note.sign(&manifest.origin, key)?;
+        self.add(MANIFEST.to_owned(), bytes);
+        self.add(MANIFEST_SIGNATURE.to_owned(), note.to_string().into_bytes());
+        self.files.sort_unstable_by(|(before, _), (after, _)| before.cmp(after));
+        Ok(())
+    }
+
+    /// The files of a range bundle behind its blocks, in order. `streamed`: those that went out before.
+    pub(super) fn range_files(
+        mut self,
+        head: &RangeHead<'_>,
+        report: &RangeReport,
+        streamed: Vec<FileDigest>,
+        key: &SigningKey,
+    ) -> Result<Vec<(String, Vec<u8>)>, BundleError> {
+        self.add(CHECKPOINT.to_owned(), head.checkpoint.as_bytes().to_vec());
+        self.add(CERTIFICATION.to_owned(), CERTIFICATION_TEXT.as_bytes().to_vec());
+        let records = std::mem::take(&mut self.records);
+        self.add(DISCLOSURES.to_owned(), to_bytes(&Disclosures { parts: records })?);
+        let mut manifest = head.manifest();
+        let sections = report.sections(head.profile);
+        let text = page(&manifest, None, &sections, &self.shown);
+        self.add(PAGE.to_owned(), text.into_bytes());
+        self.add(REPORT.to_owned(), pdf::report(&manifest, &facts(&manifest, None), &sections, &self.shown)?);
+        for table in report.tables(head.profile) {
+            self.add(table.name.to_owned(), table.bytes);
+        }
+        self.files.sort_unstable_by(|(before, _), (after, _)| before.cmp(after));
+        manifest.files = streamed.into_iter().chain(self.files.iter().map(digest_of)).collect();
+        self.sign(&manifest, key)?;
+        Ok(self.files)
+    }
+
+    /// Adds schemas, whoever names them, each once.
+    pub(super) fn add_schemas(&mut self, given: &[Vec<u8>]) {
+        for schema in given {
+            self.add_once(schema_name(&sha256(schema)), schema.clone());
+        }
+    }
+
     /// Adds those of the given schemas that entries name, each once.
-    fn add_schemas(&mut self, given: &[Vec<u8>]) {
+    fn add_schemas_named(&mut self, given: &[Vec<u8>]) {
         let mut missing = std::mem::take(&mut self.schemas);
         for schema in given {
             let digest = sha256(schema);
@@ -251,7 +351,24 @@ impl Draft {
         self.schemas_missing = !missing.is_empty();
     }
 
-    fn add_entry(&mut self, source: &BundleSource, given: &BundleEntry) -> Result<(), BundleError> {
+    /// Adds the texts given, and those that the parts shown hold together with their hash.
+    pub(super) fn add_notices(&mut self, given: &[Vec<u8>]) -> Result<(), BundleError> {
+        let mut texts: BTreeMap<Digest, Vec<u8>> = std::mem::take(&mut self.named.texts);
+        for text in given {
+            let digest = sha256(text);
+            if !self.named.digests.contains(&digest) {
+                return Err(BundleError::Notice(digest));
+            }
+            texts.insert(digest, text.clone());
+        }
+        for (digest, text) in texts {
+            self.add(notice_name(&digest), text);
+            self.notices += 1;
+        }
+        Ok(())
+    }
+
+    pub(super) fn add_entry(&mut self, checkpoint: &str, given: &BundleEntry) -> Result<(), BundleError> {
         let entry = EntryRef::decode(&given.bytes)?;
         let position = entry.position;
         if entry.parts().len() != given.parts.len() {
@@ -259,14 +376,14 @@ impl Draft {
         }
         let mut shown = PageEntry::of(&entry);
         for ((number, part), given) in (0..).zip(entry.parts()).zip(&given.parts) {
-            let page_part = self.add_part(&entry, number, &part, given)?;
+            let page_part = self.add_part(&entry, number, &part, given, &mut shown)?;
             shown.parts.push(page_part);
         }
         let proof = InclusionFile {
             extra: None,
             index: position,
             hashes: given.hashes.clone(),
-            checkpoint: source.checkpoint.clone(),
+            checkpoint: checkpoint.to_owned(),
         };
         self.add(entry_name(position), given.bytes.clone());
         self.add(proof_name(position), proof.to_string().into_bytes());
@@ -281,6 +398,7 @@ impl Draft {
         number: u8,
         part: &Part,
         given: &BundlePart,
+        shown: &mut PageEntry,
     ) -> Result<PagePart, BundleError> {
         let position = entry.position;
         let wrong = |source| BundleError::Part { position, part: number, source };
@@ -301,15 +419,26 @@ impl Draft {
             self.add(part_name(position, number, part.kind != PartKind::Public), stored.to_vec());
         }
         match &given.shown {
-            Shown::Public => page.text = Some(text_of(stored.ok_or(missing)?)),
+            Shown::Public => {
+                let stored = stored.ok_or(missing)?;
+                self.named.take_json(stored);
+                shown.take_json(stored);
+                page.text = Some(text_of(stored));
+            }
             Shown::Whole(secret) => {
                 let plaintext = open_part(entry, number, part, secret, stored.ok_or(missing)?).map_err(wrong)?;
                 page.text = Some(text_of(&plaintext));
+                if part.kind != PartKind::Raw {
+                    self.named.take_json(&plaintext);
+                    shown.take_json(&plaintext);
+                }
                 self.add(plaintext_name(position, number, part.kind != PartKind::Raw), plaintext.to_vec());
                 (record.state, record.secret) = (PartState::Opened, Some(Digest::from_bytes(secret.disclose())));
             }
             Shown::Fields(fields) => {
                 stored.ok_or(missing)?;
+                self.named.take_fields(fields);
+                shown.take_fields(fields);
                 let lines: Vec<_> = fields.iter().map(|field| format!("{} = {}", field.path, field.value)).collect();
                 page.text = Some(lines.join("\n"));
                 (record.state, record.fields) = (PartState::Fields, Some(fields.clone()));

@@ -77,6 +77,48 @@ pub fn write(files: &[(String, Vec<u8>)]) -> Result<Vec<u8>, ContainerError> {
     Ok(out)
 }
 
+/// Writes a container piece by piece: one file is in memory at a time, and of those before only names and places.
+#[derive(Default)]
+pub struct Stream {
+    places: Vec<(String, Place)>,
+    offset: usize,
+}
+
+impl Stream {
+    /// The bytes of the next file, header and content.
+    ///
+    /// # Errors
+    /// As [`write`].
+    pub fn file(&mut self, name: &str, bytes: &[u8]) -> Result<Vec<u8>, ContainerError> {
+        let number = self.places.len();
+        if !is_plain_name(name) || self.places.last().is_some_and(|(last, _)| last.as_str() >= name) {
+            return Err(ContainerError::Name { number });
+        }
+        if number >= FILES_MAX {
+            return Err(ContainerError::TooLarge);
+        }
+        let place = Place::of(&StoredFile { name, bytes }, self.offset)?;
+        let mut out = place.local(name)?;
+        out.extend_from_slice(bytes);
+        self.offset += out.len();
+        self.places.push((name.to_owned(), place));
+        Ok(out)
+    }
+
+    /// The bytes behind the last file.
+    ///
+    /// # Errors
+    /// [`ContainerError::TooLarge`].
+    pub fn end(self) -> Result<Vec<u8>, ContainerError> {
+        let mut out = Vec::new();
+        for (name, place) in &self.places {
+            out.extend_from_slice(&place.central(name)?);
+        }
+        out.extend_from_slice(&end_records(self.places.len(), self.offset, self.offset + out.len())?);
+        if self.offset + out.len() > CONTAINER_BYTES_MAX { Err(ContainerError::TooLarge) } else { Ok(out) }
+    }
+}
+
 /// Reads a container and checks that it is the only one its files can have.
 ///
 /// # Errors
@@ -145,8 +187,8 @@ fn emit(
             return Err(ContainerError::Name { number });
         }
         last = Some(file.name);
-        let place = Place { crc: crc32fast::hash(file.bytes), offset: narrow(offset)? };
-        let header = place.local(file)?;
+        let place = Place::of(file, offset)?;
+        let header = place.local(file.name)?;
         out(&header)?;
         out(file.bytes)?;
         offset += header.len() + file.bytes.len();
@@ -154,7 +196,7 @@ fn emit(
     }
     let start = offset;
     for (file, place) in files.iter().zip(&places) {
-        let header = place.central(file)?;
+        let header = place.central(file.name)?;
         out(&header)?;
         offset += header.len();
     }
@@ -165,39 +207,43 @@ fn emit(
 struct Place {
     crc: u32,
     offset: u32,
+    size: u32,
 }
 
 impl Place {
+    fn of(file: &StoredFile<'_>, offset: usize) -> Result<Place, ContainerError> {
+        Ok(Place { crc: crc32fast::hash(file.bytes), offset: narrow(offset)?, size: narrow(file.bytes.len())? })
+    }
+
     /// Local header (APPNOTE 4.3.7) and name.
-    fn local(&self, file: &StoredFile<'_>) -> Result<Vec<u8>, ContainerError> {
-        let mut header = Vec::with_capacity(LOCAL_BYTES + file.name.len());
+    fn local(&self, name: &str) -> Result<Vec<u8>, ContainerError> {
+        let mut header = Vec::with_capacity(LOCAL_BYTES + name.len());
         header.extend_from_slice(&LOCAL.to_le_bytes());
-        self.common(file, &mut header)?;
-        header.extend_from_slice(file.name.as_bytes());
+        self.common(name, &mut header)?;
+        header.extend_from_slice(name.as_bytes());
         Ok(header)
     }
 
     /// Central header (APPNOTE 4.3.12) and name.
-    fn central(&self, file: &StoredFile<'_>) -> Result<Vec<u8>, ContainerError> {
-        let mut header = Vec::with_capacity(CENTRAL_BYTES + file.name.len());
+    fn central(&self, name: &str) -> Result<Vec<u8>, ContainerError> {
+        let mut header = Vec::with_capacity(CENTRAL_BYTES + name.len());
         header.extend_from_slice(&CENTRAL.to_le_bytes());
         header.extend_from_slice(&VERSION.to_le_bytes());
-        self.common(file, &mut header)?;
+        self.common(name, &mut header)?;
         // Comment length, disk, internal and external attributes.
         header.extend_from_slice(&[0; 10]);
         header.extend_from_slice(&self.offset.to_le_bytes());
-        header.extend_from_slice(file.name.as_bytes());
+        header.extend_from_slice(name.as_bytes());
         Ok(header)
     }
 
     /// Version needed, flags, method, time, date, CRC, both sizes, both lengths: the same in both headers.
-    fn common(&self, file: &StoredFile<'_>, header: &mut Vec<u8>) -> Result<(), ContainerError> {
-        let size = narrow(file.bytes.len())?;
-        let name_bytes = u16::try_from(file.name.len()).map_err(|_| ContainerError::TooLarge)?;
+    fn common(&self, name: &str, header: &mut Vec<u8>) -> Result<(), ContainerError> {
+        let name_bytes = u16::try_from(name.len()).map_err(|_| ContainerError::TooLarge)?;
         header.extend_from_slice(&VERSION.to_le_bytes());
         header.extend_from_slice(&[0; 6]);
         header.extend_from_slice(&DATE.to_le_bytes());
-        for number in [self.crc, size, size] {
+        for number in [self.crc, self.size, self.size] {
             header.extend_from_slice(&number.to_le_bytes());
         }
         header.extend_from_slice(&name_bytes.to_le_bytes());
@@ -261,6 +307,18 @@ mod tests {
         let owned: Vec<_> = read.iter().map(|file| (file.name.to_owned(), file.bytes.to_vec())).collect();
         assert_eq!(owned, files());
         assert_eq!(read_names(&write(&[]).unwrap()), Vec::<String>::new());
+    }
+
+    #[test]
+    fn what_is_streamed_is_what_is_written() {
+        let mut stream = Stream::default();
+        let mut out = Vec::new();
+        for (name, bytes) in files() {
+            out.extend(stream.file(&name, &bytes).unwrap());
+        }
+        assert_eq!(stream.file("a", b""), Err(ContainerError::Name { number: 3 }));
+        out.extend(stream.end().unwrap());
+        assert_eq!(out, write(&files()).unwrap());
     }
 
     fn read_names(bytes: &[u8]) -> Vec<String> {

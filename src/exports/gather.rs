@@ -1,20 +1,25 @@
 //! What a bundle of a person needs from the log: the histories, the entries that the proof rests on, and the entries that
 //! excuse what is missing.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
 
-use crate::chain::entry::EntryRef;
+use crate::chain::entry::{EntryRef, Part};
 use crate::chain::subjects::SubjectProof;
 use crate::crypto::derive::PartSecret;
-use crate::domain::ids::KeyId;
+use crate::crypto::fields::{FieldDisclosure, FieldError, field_paths, field_proof};
+use crate::domain::ids::{KeyId, SubjectId};
 use crate::domain::parts::{PartKind, RetentionClass};
-use crate::exports::bundle::{BundleEntry, BundlePart, Shown};
+use crate::exports::bundle::{BundleEntry, BundleError, BundlePart, Shown};
 use crate::exports::covers::{Cover, cover_of, is_cover_type};
 use crate::exports::log_keys::is_key_type;
-use crate::exports::subject::{Disclosure, ExportError};
+use crate::exports::parts::{PartError, data_of};
+use crate::exports::redaction::{Asked, Chosen, Redaction, Verdict};
+use crate::exports::subject::{Disclosure, EXPORT_CREATED, ExportError};
 use crate::ingest::Ledger;
 use crate::ingest::read::{Opened, OpenedPart, ReadError};
-use crate::schema::Registry;
+use crate::policy::rights::Rights;
+use crate::schema::{EventSchema, Registry};
 
 /// Entries read at a time where the log is searched.
 const READ_ENTRIES: u64 = 4096;
@@ -28,16 +33,16 @@ pub(super) struct Gathered {
 /// Reads everything for the tree of `size` entries.
 pub(super) async fn gather(
     ledger: &Ledger,
-    seal: u64,
+    further: &[u64],
     heads: &[SubjectProof],
-    disclosure: Disclosure,
+    choice: Choice<'_>,
     size: u64,
 ) -> Result<Gathered, ExportError> {
     let mut opened: BTreeMap<u64, Opened> = BTreeMap::new();
     for head in heads {
         history(ledger, head, &mut opened).await?;
     }
-    for position in [0, seal] {
+    for position in std::iter::once(0).chain(further.iter().copied()) {
         opened.insert(position, ledger.open_entry(position).await?);
     }
     let closed = closed_keys(&opened);
@@ -45,19 +50,86 @@ pub(super) async fn gather(
         opened.insert(position, ledger.open_entry(position).await?);
     }
     let covers = covers(&opened)?;
+    let erased = erased(&opened);
     let registry = ledger.registry();
     let mut schemas = Vec::new();
     let mut entries = Vec::with_capacity(opened.len());
     for (position, found) in opened {
         schemas.extend(registry.by_digest(&found.entry.schema).and_then(|schema| Registry::file_of(schema)));
         let hashes = ledger.inclusion(position, size).await?;
-        let whole = disclosure.opens(&found.entry.event_type);
-        let parts = (0..).zip(found.parts).map(|(number, part)| shown(position, number, part, whole, &covers));
+        let place =
+            Place { position, event_type: &found.entry.event_type, schema: registry.by_digest(&found.entry.schema) };
+        let kept = found.entry.subject.and_then(|link| erased.get(&link.subject));
+        let parts = (0..).zip(found.parts).map(|(number, part)| {
+            let verdict = choice.verdict(&place, &part.part, kept);
+            shown(position, number, part, &verdict, &covers)
+        });
         entries.push(BundleEntry { bytes: found.bytes, hashes, parts: parts.collect::<Result<_, _>>()? });
     }
     schemas.sort_unstable();
     schemas.dedup();
     Ok(Gathered { entries, schemas })
+}
+
+/// What is opened of a part: what the profile opens, less what the rules of redaction hold back.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Choice<'a> {
+    pub(super) disclosure: Disclosure,
+    pub(super) redaction: Option<&'a Redaction>,
+}
+
+/// The entry that a part belongs to.
+struct Place<'a> {
+    position: u64,
+    event_type: &'a str,
+    schema: Option<&'a Arc<EventSchema>>,
+}
+
+impl<'a> Choice<'a> {
+    /// `kept`: the person was erased, and parts of these classes alone are kept of him.
+    fn verdict(&self, place: &Place<'a>, part: &Part, kept: Option<&BTreeSet<RetentionClass>>) -> Verdict<'a> {
+        if place.event_type == EXPORT_CREATED && part.kind == PartKind::Business {
+            // The proof of completeness needs it.
+            return Verdict::Whole;
+        }
+        let gone = kept.is_some_and(|kept| !kept.contains(&part.class));
+        if gone || !self.disclosure.opens(place.event_type) {
+            return Verdict::None;
+        }
+        let Some(redaction) = self.redaction else { return Verdict::Whole };
+        let schema = place.schema.map(|schema| &**schema);
+        redaction.verdict(&Asked { event_type: place.event_type, position: place.position, kind: part.kind, schema })
+    }
+}
+
+/// Persons who were erased, and the classes that stay of them: those of the certificate, those that a row of
+/// `policies/rights.toml` keeps of everybody, and what keeps the person from being contacted again. Nothing else is
+/// opened, though the keys of other business parts live on.
+fn erased(opened: &BTreeMap<u64, Opened>) -> BTreeMap<SubjectId, BTreeSet<RetentionClass>> {
+    #[derive(serde::Deserialize)]
+    struct Certificate {
+        #[serde(default)]
+        kept: Vec<Kept>,
+    }
+    #[derive(serde::Deserialize)]
+    struct Kept {
+        class: RetentionClass,
+    }
+    let mut persons: BTreeMap<SubjectId, BTreeSet<RetentionClass>> = BTreeMap::new();
+    for found in opened.values().filter(|found| found.entry.event_type == "subject.erased") {
+        let Some(link) = found.entry.subject else { continue };
+        let public = found.plaintext(PartKind::Public).unwrap_or_default();
+        // A certificate that cannot be read keeps nothing; `covers` has refused it by then.
+        let kept = data_of::<Certificate>(public).map(|certificate| certificate.kept).unwrap_or_default();
+        // Rules that cannot be read keep nothing either.
+        let rights = Rights::builtin().ok();
+        let by_rule = RetentionClass::ALL.into_iter().filter(|class| {
+            let row = rights.is_some_and(|rights| rights.keep(*class, found.entry.recorded).is_some());
+            row || matches!(class, RetentionClass::Suppression | RetentionClass::System)
+        });
+        persons.entry(link.subject).or_default().extend(kept.into_iter().map(|kept| kept.class).chain(by_rule));
+    }
+    persons
 }
 
 /// A person's entries, from the last to the first, as each names the one before.
@@ -132,9 +204,8 @@ fn covers(opened: &BTreeMap<u64, Opened>) -> Result<BTreeMap<u64, Cover>, Export
 
 fn cover(found: &Opened) -> Result<Cover, ExportError> {
     let public = found.plaintext(PartKind::Public).unwrap_or_default();
-    cover_of(&found.entry.event_type, public).map_err(|source| {
-        crate::exports::bundle::BundleError::Part { position: found.entry.position, part: 0, source }.into()
-    })
+    cover_of(&found.entry.event_type, public)
+        .map_err(|source| BundleError::Part { position: found.entry.position, part: 0, source }.into())
 }
 
 /// The first entry after `position` that says the key was destroyed.
@@ -146,17 +217,34 @@ fn shown(
     position: u64,
     number: u8,
     part: OpenedPart,
-    whole: bool,
+    verdict: &Verdict<'_>,
     covers: &BTreeMap<u64, Cover>,
 ) -> Result<BundlePart, ExportError> {
-    let shown = match (part.part.key, part.secret) {
-        (None, _) => Shown::Public,
-        (Some(_), Some(secret)) if whole => Shown::Whole(PartSecret::from_disclosed(secret)),
-        (Some(_), Some(_)) => Shown::Withheld,
-        (Some(key), None) => match excuse(covers, &key, part.part.class, position) {
+    let shown = match (part.part.key, part.secret, verdict) {
+        (None, ..) => Shown::Public,
+        (Some(_), Some(secret), Verdict::Whole) => Shown::Whole(PartSecret::from_disclosed(secret)),
+        (Some(_), Some(_), Verdict::None) => Shown::Withheld,
+        (Some(_), Some(secret), Verdict::Fields(chosen)) => {
+            let wrong = |source| BundleError::Part { position, part: number, source };
+            let plaintext = part.plaintext.as_deref().unwrap_or_default();
+            let found = fields(&PartSecret::from_disclosed(secret), plaintext, chosen)
+                .map_err(|_: FieldError| wrong(PartError::Plaintext))?;
+            if found.is_empty() { Shown::Withheld } else { Shown::Fields(found) }
+        }
+        (Some(key), None, _) => match excuse(covers, &key, part.part.class, position) {
             Some(by) => Shown::Erased(by),
             None => return Err(ExportError::Unexcused { position, part: number }),
         },
     };
     Ok(BundlePart { stored: part.sealed, shown })
+}
+
+/// The chosen fields of a personal part, each with its own salt and proof.
+pub(super) fn fields(
+    secret: &PartSecret,
+    plaintext: &[u8],
+    chosen: &Chosen<'_>,
+) -> Result<Vec<FieldDisclosure>, FieldError> {
+    let paths = field_paths(plaintext)?;
+    paths.iter().filter(|path| chosen.shows(path)).map(|path| field_proof(secret, plaintext, path)).collect()
 }

@@ -14,6 +14,7 @@ use crate::crypto::fields::FieldDisclosure;
 use crate::crypto::hash::{Digest, sha256};
 use crate::domain::ids::{LedgerId, SubjectId};
 use crate::domain::time::Timestamp;
+use crate::exports::scope::Scope;
 use crate::schema::{JcsError, canonical_json};
 
 /// The only format there is.
@@ -33,6 +34,8 @@ pub const COMPLETENESS: &str = "completeness.json";
 pub const DISCLOSURES: &str = "disclosures.json";
 /// Name of the readable page.
 pub const PAGE: &str = "index.html";
+/// Name of the report for printing.
+pub const REPORT: &str = "report.pdf";
 /// Name of the text that says what is what.
 pub const README: &str = "README.txt";
 /// Name of the custodian's certification, to be filled in.
@@ -44,6 +47,9 @@ pub const CERTIFICATION: &str = "certification.txt";
 pub enum Profile {
     /// Accounts and money.
     Accounting,
+    /// The record of processing activities (GDPR article 30).
+    #[serde(rename = "article_30")]
+    Article30,
     /// Whoever audits the ledger.
     Audit,
     /// The log of requests of CCPA regulations section 7101.
@@ -57,8 +63,9 @@ pub enum Profile {
 }
 
 /// Every profile.
-pub const PROFILES: [Profile; 6] = [
+pub const PROFILES: [Profile; 7] = [
     Profile::Accounting,
+    Profile::Article30,
     Profile::Audit,
     Profile::CcpaLog,
     Profile::Dsar,
@@ -68,7 +75,7 @@ pub const PROFILES: [Profile; 6] = [
 
 /// A name that is not a profile's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("unknown profile; known are accounting, audit, ccpa_log, dsar, erasure_certificate, tcpa_call")]
+#[error("unknown profile; known are accounting, article_30, audit, ccpa_log, dsar, erasure_certificate, tcpa_call")]
 pub struct UnknownProfile;
 
 impl Profile {
@@ -76,6 +83,7 @@ impl Profile {
     pub const fn name(self) -> &'static str {
         match self {
             Profile::Accounting => "accounting",
+            Profile::Article30 => "article_30",
             Profile::Audit => "audit",
             Profile::CcpaLog => "ccpa_log",
             Profile::Dsar => "dsar",
@@ -122,7 +130,10 @@ pub struct Manifest {
     pub tool: String,
     /// When it was written, by that program's clock.
     pub created: Timestamp,
-    /// The person's pseudonyms, ascending: more than one if several were merged or share an identifier.
+    /// What a bundle of a range of the log is about; absent from one about a person.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scope: Option<Scope>,
+    /// The person's pseudonyms, ascending: more than one if several were merged or share an identifier; none for a range.
     pub subjects: Vec<SubjectId>,
     /// Size and root of `checkpoint`.
     pub checkpoint: TreeHead,
@@ -330,6 +341,11 @@ pub fn schema_name(digest: &Digest) -> String {
     format!("schemas/{digest}.json")
 }
 
+/// `notices/<sha256>.txt`.
+pub fn notice_name(digest: &Digest) -> String {
+    format!("notices/{digest}.txt")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -346,7 +362,7 @@ mod tests {
     #[test]
     fn profiles_are_those_of_the_event_that_records_an_export() {
         let schema: serde_json::Value =
-            serde_json::from_slice(include_bytes!("../../schemas/export.created.v1.json")).unwrap();
+            serde_json::from_slice(include_bytes!("../../schemas/export.created.v2.json")).unwrap();
         let mut named: Vec<_> = PROFILES.map(Profile::name).into();
         named.sort_unstable();
         let mut allowed: Vec<_> = schema["properties"]["profile"]["enum"]

@@ -108,6 +108,26 @@ pub fn occurred(business: &[u8]) -> Result<Option<Timestamp>, PartError> {
     Timestamp::parse_rfc3339(&text).map(Some).map_err(|_| PartError::Occurred)
 }
 
+/// What the ledger itself derived of an event, as far as exports read it.
+#[derive(Debug, Clone, Default, Deserialize)]
+pub struct Derived {
+    /// What an inbound message asks for.
+    #[serde(default)]
+    pub reply_class: Option<String>,
+}
+
+impl Derived {
+    /// Derived facts of a business part, empty if it has none; none if it is no JSON object.
+    pub fn read(business: &[u8]) -> Option<Derived> {
+        #[derive(Deserialize)]
+        struct Envelope {
+            #[serde(default)]
+            derived: Derived,
+        }
+        serde_json::from_slice::<Envelope>(business).ok().map(|found| found.derived)
+    }
+}
+
 /// Data of a public or business part: its member `data`.
 ///
 /// # Errors

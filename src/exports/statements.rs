@@ -4,6 +4,7 @@
 
 use crate::exports::manifest::{Head, Seal};
 use crate::exports::report::Statements;
+use crate::exports::withdrawals::{CONTACTS_MAX, Known};
 
 /// Where the key comes from that the signatures were checked with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,6 +44,12 @@ pub struct Facts<'a> {
     pub erased: u64,
     /// Schemas of some entries are not in the bundle.
     pub schemas_missing: bool,
+    /// What was known of withdrawals at each contact; for bundles about calls.
+    pub known: &'a [Known],
+    /// Texts that lie beside the entries which name their hash.
+    pub notices: u64,
+    /// Size of the checkpoint that the reader kept, if he named one.
+    pub since: Option<u64>,
     /// Who vouches for the log's key.
     pub key: KeySource,
 }
@@ -54,7 +61,7 @@ impl Facts<'_> {
     }
 
     fn proves(&self) -> Vec<String> {
-        let Facts { origin, size, entries, opened, fields, erased, .. } = self;
+        let Facts { origin, size, entries, opened, fields, erased, notices, since, known, .. } = self;
         let Seal { position: sealed_at, size: sealed, .. } = self.seal;
         let mut said = vec![format!(
             "{entries} entries stand unchanged in the log {origin} at the positions shown, in the tree of {size} entries \
@@ -79,6 +86,16 @@ impl Facts<'_> {
                 "{erased} parts have no key any more: a later entry of the log says that it was destroyed"
             ));
         }
+        said.extend(known.iter().take(CONTACTS_MAX).map(Known::sentence));
+        if *notices > 0 {
+            said.push(format!("{notices} texts under notices/ are those whose hash an entry shown names"));
+        }
+        if let Some(from) = since {
+            said.push(format!(
+                "the log has only grown since the checkpoint of {from} entries that the reader kept: nothing before it was \
+                 changed or taken out"
+            ));
+        }
         said
     }
 
@@ -91,7 +108,7 @@ impl Facts<'_> {
             "that the sealed subjects map is that of the whole log: `tallystick verify --data` on the ledger recomputes it"
                 .to_owned(),
             "that everybody is shown the same log: compare the checkpoint with one kept elsewhere or with a witness's".to_owned(),
-            format!("that {} says the same as the files under plaintext/", crate::exports::manifest::PAGE),
+            "that the readable reports and tables say the same as the files under plaintext/".to_owned(),
         ];
         match self.key {
             KeySource::Outside => {}

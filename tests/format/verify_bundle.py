@@ -31,8 +31,9 @@ except ImportError:
 
 PUBLIC, BUSINESS, PERSONAL, RAW = range(4)
 QUARANTINE = 9
-FIXED = {"manifest.json", "manifest.sig", "checkpoint", "completeness.json", "disclosures.json", "index.html", "README.txt",
-         "certification.txt"}
+FIXED = {"manifest.json", "manifest.sig", "checkpoint", "disclosures.json", "index.html", "README.txt", "certification.txt",
+         "report.pdf", "tables/data.csv", "tables/data.json", "tables/portability.json", "tables/processing.csv",
+         "tables/requests.csv", "tables/signals.csv", "tables/summary.csv"}
 
 
 class Bad(Exception):
@@ -200,6 +201,46 @@ def included(leaf, index, size, proof, root):
     return sn == 0 and result == root
 
 
+def consistent(old, new, proof, old_root, new_root):
+    """RFC 9162 section 2.1.4.2."""
+    if old == new:
+        return not proof and old_root == new_root
+    if not 0 < old < new:
+        return False
+    proof = list(proof) if old & (old - 1) else [old_root, *proof]
+    if not proof:
+        return False
+    fn, sn = old - 1, new - 1
+    while fn & 1:
+        fn, sn = fn >> 1, sn >> 1
+    first = second = proof[0]
+    for sibling in proof[1:]:
+        if sn == 0:
+            return False
+        if fn & 1 or fn == sn:
+            first, second = node(sibling, first), node(sibling, second)
+            while not fn & 1 and fn:
+                fn, sn = fn >> 1, sn >> 1
+        else:
+            second = node(second, sibling)
+        fn, sn = fn >> 1, sn >> 1
+    return sn == 0 and first == old_root and second == new_root
+
+
+def texts_named(value):
+    """Values of members whose name ends in sha256."""
+    found = set()
+    if isinstance(value, dict):
+        for name, item in value.items():
+            if name.endswith("sha256") and isinstance(item, str):
+                found.add(item)
+            found |= texts_named(item)
+    elif isinstance(value, list):
+        for item in value:
+            found |= texts_named(item)
+    return found
+
+
 def b64(text):
     """Standard base64 in its only form."""
     try:
@@ -338,19 +379,27 @@ def covered_keys(entry, data):
 class Bundle:
     def __init__(self, data, key):
         self.files = container_read(data)
+        self.opened, self.known, self.named = {}, set(FIXED), set()
         self.manifest = load(self.files, "manifest.json")
         need(self.manifest["format"] == "tallystick-bundle/1", "another format")
-        self.completeness = load(self.files, "completeness.json")
+        self.scope = self.manifest.get("scope")
+        if self.scope is None:
+            self.completeness = load(self.files, "completeness.json")
+            self.file("completeness.json")
         self.records = load(self.files, "disclosures.json")["parts"]
         self.entries = {}
-        self.opened, self.known = {}, set(FIXED)
         self.check_digests()
         self.read_entries()
         self.check_signatures(key)
         self.check_proofs()
         self.check_parts()
-        self.check_seal()
-        self.check_subjects()
+        if self.scope is None:
+            self.check_seal()
+            self.check_subjects()
+        else:
+            self.check_range()
+        self.check_notices()
+        self.check_since()
         need(set(self.files) <= self.known, f"files that do not belong: {sorted(set(self.files) - self.known)[:3]}")
 
     def file(self, name):
@@ -419,7 +468,7 @@ class Bundle:
         lines = text.split("\n")
         stated = self.manifest["checkpoint"]
         need(lines[:2] == [self.manifest["origin"], str(stated["size"])], "checkpoint: another origin or size")
-        self.size, self.root = stated["size"], b64(lines[2])
+        self.size, self.root, self.keys = stated["size"], b64(lines[2]), named
         need(self.root.hex() == stated["root"], "checkpoint: another root")
 
     def check_proofs(self):
@@ -457,6 +506,8 @@ class Bundle:
         needs = {"public": set(), "withheld": set(), "opened": {"secret"}, "fields": {"fields"}, "erased": {"covered_by"}}
         need(state in needs and set(record) == {"position", "part", "state"} | needs[state], "not as its state asks for")
         need((part[1] == PUBLIC) == (state == "public"), "sealed or not")
+        if state == "public":
+            self.named |= texts_named(json.loads(self.file(name)))
         stored = None if state == "erased" and name not in self.files else self.file(name)
         need(stored is None or sha256(stored) == part[5], "the stored bytes are others")
         if state == "opened":
@@ -465,6 +516,8 @@ class Bundle:
             shown = self.file(f"plaintext/{position}-{number}." + ("bin" if part[1] == RAW else "json"))
             need(plaintext == shown, "the plaintext shown is not what was sealed")
             self.opened[position, number] = plaintext
+            if part[1] != RAW:
+                self.named |= texts_named(json.loads(plaintext))
         elif state == "fields":
             paths = [field["path"] for field in record["fields"]]
             need(paths and paths == sorted(set(paths)), "fields are not in order")
@@ -473,6 +526,8 @@ class Bundle:
                 leaf = field_leaf(field["path"], field["value"], bytes.fromhex(field["salt"]))
                 proof = [bytes.fromhex(item) for item in field["proof"]]
                 need(included(leaf, field["index"], field["size"], proof, part.get(7)), "a field was not in what was sealed")
+                if field["path"].endswith("sha256"):
+                    self.named.add(json.loads(field["value"]))
         elif state == "erased":
             keys, items_only = covers.get(record["covered_by"], (set(), False))
             need(record["covered_by"] > position and part[4] in keys, "no later entry says that its key was destroyed")
@@ -507,6 +562,105 @@ class Bundle:
             need(own[-1].position == head["position"], "the last entry is not where the map says")
             if "export" in self.manifest:
                 need(any(self.exports(entry) == self.manifest["export"] for entry in own), "the export is not recorded")
+
+    def check_notices(self):
+        for name in [name for name in self.files if name.startswith("notices/")]:
+            digest = sha256(self.file(name)).hex()
+            need(name == f"notices/{digest}.txt", f"{name}: not the text whose hash an entry names")
+            need(digest in self.named, f"{name}: no entry shown names the hash of this text")
+
+    def check_since(self):
+        if not {"since/checkpoint", "since/consistency.json"} & set(self.files):
+            return
+        text, _, _ = note_open(self.file("since/checkpoint"), self.keys, "since/checkpoint")
+        self.file("since/consistency.json")
+        proof, lines = load(self.files, "since/consistency.json"), text.split("\n")
+        need(lines[0] == self.manifest["origin"] and lines[1] == str(proof["from"]), "since/: another log or size")
+        need(set(proof) == {"from", "to", "hashes"} and proof["to"] == self.size, "since/: leads to another checkpoint")
+        hashes = [bytes.fromhex(item) for item in proof["hashes"]]
+        need(consistent(proof["from"], self.size, hashes, b64(lines[2]), self.root), "since/: forked or rewritten")
+
+    def check_range(self):
+        """The chain of a range from end to end, and what is opened of it."""
+        scope = self.scope
+        need({"end", "first", "types"} <= set(scope) <= {"campaign", "end", "first", "types"}, "scope: members")
+        first, end, types, campaign = scope["first"], scope["end"], scope["types"], scope.get("campaign")
+        need(not self.manifest["subjects"] and types == sorted(set(types)), "scope: persons, or types not in order")
+        need(0 <= first <= end <= self.size, "scope: no range of the tree")
+        for name in [name for name in self.files if name.startswith("schemas/")]:
+            need(name == f"schemas/{sha256(self.file(name)).hex()}.json", f"{name}: another schema")
+        position, before, persons = first, None, {}
+        while position < end:
+            block = self.file(f"blocks/{position:020}.entries")
+            shown = self.block_parts(f"blocks/{position:020}.parts")
+            need(block, f"{position}: an empty block")
+            at = 0
+            while at < len(block):
+                size = int.from_bytes(block[at:at + 2], "big")
+                raw = block[at + 2:at + 2 + size]
+                need(len(raw) == size and at + 2 <= len(block), f"{position}: the block is cut")
+                at += 2 + size
+                entry = Entry(raw)
+                need(entry.position == position, f"{position}: an entry is missing")
+                need(entry.ledger == uuid.UUID(self.manifest["ledger"]).bytes, f"{position}: of another ledger")
+                need(before is None or entry.previous == before.leaf, f"{position}: previous")
+                need(before is None or before.recorded <= entry.recorded, f"{position}: recorded before the entry before it")
+                inside = any(entry.type.startswith(name[:-1]) if name.endswith("*") else entry.type == name for name in types)
+                for number, part in enumerate(entry.parts):
+                    given = shown.pop((position, number), None)
+                    if part[1] == BUSINESS and inside:
+                        if campaign is None:
+                            need(given is not None, f"{position}: closed, though the scope says that it is opened")
+                        elif entry.subject is not None:
+                            persons.setdefault(entry.subject, set()).add(given is not None)
+                    if given is not None:
+                        self.block_part(entry, number, part, given)
+                before, position = entry, position + 1
+            need(not shown, f"{position}: parts that are not in the block")
+        need(position == end, "entries behind the range")
+        need(all(len(states) == 1 for states in persons.values()), "a person of the campaign is not opened whole")
+        if before is not None:
+            head, separator, tail = self.file(f"proofs/{end - 1}.tlog-proof").partition(b"\n\n")
+            lines = head.decode().split("\n")
+            need(separator and tail == self.files["checkpoint"], "the last entry's proof is for another checkpoint")
+            need(lines[:2] == ["c2sp.org/tlog-proof@v1", f"index {end - 1}"], "the last entry's proof is another's")
+            hashes = [b64(line) for line in lines[2:]]
+            need(included(before.leaf, end - 1, self.size, hashes, self.root), f"{end - 1}: not in the checkpoint's tree")
+        if "export" in self.manifest:
+            wanted = (self.manifest["export"], first, end, campaign)
+            found = [json.loads(data)["data"] for (at, number), data in self.opened.items()
+                     if self.entries[at].type == "export.created" and self.entries[at].parts[number][1] == BUSINESS]
+            said = [(data["export"], data.get("from_position"), data.get("to_position"), data.get("campaign")) for data in found]
+            need(wanted in said, "the export is not recorded with this range")
+
+    def block_parts(self, name):
+        shown, last = {}, (-1, -1)
+        for line in self.file(name).decode().split("\n")[:-1]:
+            part = json.loads(line)
+            place = (part["position"], part["part"])
+            need(canonical(part) == line and place > last, f"{name}: a line not in its only form or order")
+            shown[place], last = part, place
+        need(not self.files[name] or self.files[name].endswith(b"\n"), f"{name}: cut")
+        return shown
+
+    def block_part(self, entry, number, part, given):
+        where, members = f"{entry.position}: part {number}", set(given) - {"part", "position"}
+        if "stored" in members:
+            stored = b64(given["stored"])
+            need(sha256(stored) == part[5], f"{where}: the stored bytes are others")
+            need(members == ({"stored"} if part[1] == PUBLIC else {"secret", "stored"}), f"{where}: its form")
+            if part[1] != PUBLIC:
+                entry.open(number, bytes.fromhex(given["secret"]), stored)
+        elif "fields" in members:
+            need(members == {"fields"} and part[1] == PERSONAL, f"{where}: its form")
+            paths = [field["path"] for field in given["fields"]]
+            need(paths and paths == sorted(set(paths)), f"{where}: fields are not in order")
+            for field in given["fields"]:
+                leaf = field_leaf(field["path"], field["value"], bytes.fromhex(field["salt"]))
+                proof = [bytes.fromhex(item) for item in field["proof"]]
+                need(included(leaf, field["index"], field["size"], proof, part.get(7)), f"{where}: a field was not sealed there")
+        else:
+            need(not members and part[1] != PUBLIC, f"{where}: its form")
 
     def exports(self, entry):
         """Export id that an opened `export.created` names."""

@@ -15,7 +15,7 @@ use tallystick::exports::ledger_verify::{
 };
 use tallystick::exports::manifest::Profile;
 use tallystick::exports::report::Report;
-use tallystick::exports::subject::{Disclosure, ExportRequest, begin, begin_from_copy, finish};
+use tallystick::exports::subject::{Disclosure, ExportRequest, Extras, begin, begin_from_copy, finish};
 use tallystick::exports::verify::verify_bundle;
 use tallystick::ingest::create::SERVICE;
 use tallystick::ingest::{Ledger, Outcome};
@@ -269,6 +269,7 @@ fn request(subject: SubjectId) -> ExportRequest {
         profile: Profile::Dsar,
         subjects: vec![subject],
         disclosure: Disclosure::WholeParts,
+        extras: Extras::default(),
         actor: SERVICE,
         now: None,
     }

@@ -19,6 +19,8 @@ mod disconnect;
 mod engines;
 mod erasure;
 mod evidence;
+mod export_profiles;
+mod export_ranges;
 mod http;
 mod index_runs;
 mod journal;

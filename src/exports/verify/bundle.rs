@@ -8,16 +8,20 @@ use crate::domain::parts::PartKind;
 use crate::exports::container::{self, StoredFile};
 use crate::exports::manifest::{
     BUNDLE_FORMAT, CERTIFICATION, CHECKPOINT, COMPLETENESS, Completeness, DISCLOSURES, Disclosures, MANIFEST,
-    MANIFEST_SIGNATURE, Manifest, PAGE, PartRecord, PartState, README, entry_name, from_bytes, part_name,
+    MANIFEST_SIGNATURE, Manifest, PAGE, PartRecord, PartState, README, REPORT, entry_name, from_bytes, part_name,
     plaintext_name, proof_name, schema_name,
 };
 use crate::exports::report::Findings;
+use crate::exports::reports::TABLES;
+use crate::exports::scope::BLOCKS;
+use crate::exports::since::{SINCE_CHECKPOINT, SINCE_CONSISTENCY};
 
 pub(super) struct Bundle<'a> {
     files: Vec<StoredFile<'a>>,
     pub(super) manifest: Manifest,
     pub(super) manifest_bytes: &'a [u8],
-    pub(super) completeness: Completeness,
+    /// None for a range of the log, which is complete by its chain.
+    pub(super) completeness: Option<Completeness>,
     pub(super) disclosures: Disclosures,
 }
 
@@ -38,7 +42,10 @@ impl<'a> Bundle<'a> {
             return None;
         }
         check_digests(&files, &manifest, findings);
-        let completeness = json(&files, COMPLETENESS, findings)?;
+        let completeness = match manifest.scope {
+            Some(_) => None,
+            None => Some(json(&files, COMPLETENESS, findings)?),
+        };
         let disclosures = json(&files, DISCLOSURES, findings)?;
         Some(Bundle { files, manifest, manifest_bytes, completeness, disclosures })
     }
@@ -66,6 +73,7 @@ impl<'a> Bundle<'a> {
                 .into_iter()
                 .map(str::to_owned)
                 .collect();
+        known.extend([REPORT, SINCE_CHECKPOINT, SINCE_CONSISTENCY].into_iter().chain(TABLES).map(str::to_owned));
         for item in items {
             known.extend([entry_name(item.position), proof_name(item.position), schema_name(&item.entry.schema)]);
             for (number, part) in (0..).zip(item.entry.parts()) {
@@ -76,9 +84,26 @@ impl<'a> Bundle<'a> {
                 }
             }
         }
-        for file in self.files.iter().filter(|file| !known.contains(file.name)) {
+        // Notices are looked at one by one elsewhere.
+        let looked_at =
+            |name: &str| name.starts_with("notices/") || (self.manifest.scope.is_some() && self.is_of_range(name));
+        let unknown = |file: &&StoredFile<'_>| !known.contains(file.name) && !looked_at(file.name);
+        for file in self.files.iter().filter(unknown) {
             note(findings, file.name, "a file that does not belong to the bundle");
         }
+    }
+}
+
+impl Bundle<'_> {
+    /// Blocks, which are looked at one by one, the proof of the last entry, and schemas that blocks may name.
+    fn is_of_range(&self, name: &str) -> bool {
+        let last = self.manifest.scope.as_ref().and_then(|scope| scope.end.checked_sub(1));
+        let schema = || {
+            let hex = name.strip_prefix("schemas/").and_then(|name| name.strip_suffix(".json"));
+            let digest = hex.and_then(|hex| hex.parse().ok());
+            digest.is_some_and(|digest| self.file(name).is_some_and(|bytes| sha256(bytes) == digest))
+        };
+        name.starts_with(BLOCKS) || last.is_some_and(|last| proof_name(last) == name) || schema()
     }
 }
 
@@ -136,5 +161,5 @@ fn note(findings: &mut Findings, name: &str, what: &str) {
 fn position_of(name: &str) -> Option<u64> {
     let (folder, file) = name.split_once('/')?;
     let digits = file.split(['.', '-']).next()?;
-    if folder == "schemas" { None } else { digits.parse().ok() }
+    if matches!(folder, "blocks" | "schemas" | "notices") { None } else { digits.parse().ok() }
 }

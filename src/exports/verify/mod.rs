@@ -5,23 +5,34 @@
 //! every opened part is what was sealed, and every missing part is excused by a later entry. Nothing is taken on trust but
 //! the key, and without a key the report says so. Must never need a network, a database or a clock.
 
+mod beside;
 mod bundle;
 mod entries;
 mod parts;
+mod range;
 mod subjects;
 
 use crate::chain::checkpoint::Checkpoint;
 use crate::chain::note::{KeyKind, Note, VerifierKey};
-use crate::exports::manifest::{CHECKPOINT, MANIFEST_SIGNATURE, note_text};
+use crate::exports::manifest::{CHECKPOINT, MANIFEST_SIGNATURE, Profile, note_text};
 use crate::exports::report::{Findings, Report, Statements};
+use crate::exports::scope::RangeFacts;
 use crate::exports::statements::{Facts, KeySource};
+use crate::exports::withdrawals::{Known, Told, known};
 
 use bundle::Bundle;
 use entries::Item;
+use parts::PartsFound;
 
 /// Verifies a bundle. `key` is the log's verifier key from outside; without it the keys that the log itself names are used,
 /// which shows that the bundle is of one piece and not whose it is.
 pub fn verify_bundle(bytes: &[u8], key: Option<&VerifierKey>) -> Report {
+    verify_bundle_since(bytes, key, None)
+}
+
+/// As [`verify_bundle`]; with `kept`, a checkpoint that the reader kept, the bundle must also prove that the log has only
+/// grown since.
+pub fn verify_bundle_since(bytes: &[u8], key: Option<&VerifierKey>, kept: Option<&str>) -> Report {
     let mut findings = Findings::default();
     let Some(bundle) = Bundle::read(bytes, &mut findings) else {
         let does_not_prove = vec!["anything: the bundle cannot be read".to_owned()];
@@ -36,24 +47,69 @@ pub fn verify_bundle(bytes: &[u8], key: Option<&VerifierKey>) -> Report {
     }
     let parts = parts::check(&bundle, &items, &mut findings);
     subjects::check(&bundle, &items, &parts, &mut findings);
-    bundle.check_names(&items, &mut findings);
+    let notices = beside::check_notices(&bundle, &parts.named, &mut findings);
+    let since = beside::check_since(&bundle, checkpoint.as_ref(), &keys, kept, &mut findings);
     let size = checkpoint.as_ref().map_or(0, |checkpoint| checkpoint.size);
+    let root = checkpoint.as_ref().map(|checkpoint| checkpoint.root);
+    let source = if key.is_some() { KeySource::Outside } else { KeySource::Log };
+    if let Some(scope) = &bundle.manifest.scope {
+        let found = range::check(&bundle, scope, checkpoint.as_ref(), &mut findings);
+        let exports = items.iter().filter(|item| item.entry.event_type == subjects::EXPORT_CREATED);
+        let business = exports.filter_map(|item| parts.business.get(&item.position).copied());
+        range::check_export(&bundle, scope, business, &mut findings);
+        bundle.check_names(&items, &mut findings);
+        let facts = RangeFacts {
+            origin: &bundle.manifest.origin,
+            size,
+            scope,
+            opened: found.opened,
+            gone: found.gone,
+            recorded: bundle.manifest.export.is_some(),
+            scratch: bundle.manifest.scratch,
+            since,
+            key: source,
+        };
+        return findings.report(size, root, parts.opened + found.opened, facts.statements());
+    }
+    let Some(completeness) = &bundle.completeness else {
+        return findings.report(size, root, parts.opened, Statements::default());
+    };
+    let known = known_at_contacts(&bundle, &items, &parts);
+    bundle.check_names(&items, &mut findings);
     let facts = Facts {
         origin: &bundle.manifest.origin,
         size,
         scratch: bundle.manifest.scratch,
         recorded: bundle.manifest.export.is_some(),
-        seal: &bundle.completeness.seal,
-        heads: &bundle.completeness.heads,
+        seal: &completeness.seal,
+        heads: &completeness.heads,
         entries: items.len() as u64,
         opened: parts.opened,
         fields: parts.fields,
         withheld: parts.withheld,
         erased: parts.erased,
         schemas_missing: parts.schemas_missing,
-        key: if key.is_some() { KeySource::Outside } else { KeySource::Log },
+        known: &known,
+        notices,
+        since,
+        key: source,
     };
-    findings.report(size, checkpoint.map(|checkpoint| checkpoint.root), parts.opened, facts.statements())
+    findings.report(size, root, parts.opened, facts.statements())
+}
+
+/// For a bundle about calls: what the log held of withdrawals when each contact was recorded. The entries' types say it,
+/// which nobody can seal away, and the lists are complete.
+fn known_at_contacts(bundle: &Bundle<'_>, items: &[Item<'_>], parts: &PartsFound<'_>) -> Vec<Known> {
+    if bundle.manifest.profile != Profile::TcpaCall {
+        return Vec::new();
+    }
+    let own = items.iter().filter(|item| item.entry.subject.is_some());
+    let told = own.map(|item| Told {
+        position: item.position,
+        event_type: item.entry.event_type,
+        business: parts.business.get(&item.position).copied(),
+    });
+    known(&told.collect::<Vec<_>>())
 }
 
 /// Keys whose signatures count.

@@ -11,6 +11,7 @@ use crate::domain::ids::KeyId;
 use crate::domain::parts::PartKind;
 use crate::exports::covers::{Cover, cover_of, is_cover_type};
 use crate::exports::manifest::{PartRecord, PartState, part_name, plaintext_name, schema_name};
+use crate::exports::notices::TextsNamed;
 use crate::exports::parts::{check_digest, open_part};
 use crate::exports::report::Findings;
 
@@ -22,6 +23,8 @@ pub(super) struct PartsFound<'a> {
     pub(super) withheld: u64,
     pub(super) erased: u64,
     pub(super) schemas_missing: bool,
+    /// Texts that the parts shown name by their hash.
+    pub(super) named: TextsNamed,
     /// Plaintexts of opened business parts, by position.
     pub(super) business: BTreeMap<u64, &'a [u8]>,
 }
@@ -118,7 +121,10 @@ impl<'a> Place<'_, 'a> {
         }
         let missing = || "the stored bytes are missing".to_owned();
         match self.record.state {
-            PartState::Public => stored.map(|_| ()).ok_or_else(missing),
+            PartState::Public => {
+                found.named.take_json(stored.ok_or_else(missing)?);
+                Ok(())
+            }
             PartState::Withheld => {
                 found.withheld += 1;
                 stored.map(|_| ()).ok_or_else(missing)
@@ -129,7 +135,9 @@ impl<'a> Place<'_, 'a> {
             }
             PartState::Fields => {
                 found.fields += 1;
-                stored.ok_or_else(missing).and_then(|_| self.check_fields())
+                stored.ok_or_else(missing).and_then(|_| self.check_fields())?;
+                found.named.take_fields(self.record.fields.as_deref().unwrap_or_default());
+                Ok(())
             }
             PartState::Opened => {
                 if self.part.key.is_some_and(|key| destroyed.contains(&key)) {
@@ -137,6 +145,9 @@ impl<'a> Place<'_, 'a> {
                 }
                 let plaintext = self.open(stored.ok_or_else(missing)?)?;
                 found.opened += 1;
+                if self.part.kind != PartKind::Raw {
+                    found.named.take_json(plaintext);
+                }
                 if self.part.kind == PartKind::Business {
                     found.business.insert(self.item.position, plaintext);
                 }

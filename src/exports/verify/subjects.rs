@@ -15,7 +15,7 @@ use crate::exports::report::Findings;
 /// Type of the entry that seals the map.
 const SUBJECTS_SEALED: &str = "subjects.sealed";
 /// Type of the entry that records an export.
-const EXPORT_CREATED: &str = "export.created";
+pub(super) const EXPORT_CREATED: &str = "export.created";
 
 #[derive(Deserialize)]
 struct Sealed {
@@ -31,16 +31,17 @@ struct Created {
 
 /// Checks the seal, the map proofs, the lists, and that the export itself is in them.
 pub(super) fn check(bundle: &Bundle<'_>, items: &[Item<'_>], parts: &PartsFound<'_>, findings: &mut Findings) {
-    let seal = &bundle.completeness.seal;
+    let Some(completeness) = &bundle.completeness else { return };
+    let seal = &completeness.seal;
     check_seal(bundle, items, seal, findings);
     let subjects = &bundle.manifest.subjects;
     if subjects.is_empty() || !subjects.is_sorted_by(|before, after| before < after) {
         findings.whole("the manifest's subjects are not in order");
     }
-    if !bundle.completeness.heads.iter().map(|head| &head.subject).eq(subjects) {
+    if !completeness.heads.iter().map(|head| &head.subject).eq(subjects) {
         findings.whole("the completeness file is not about the manifest's subjects");
     }
-    for head in &bundle.completeness.heads {
+    for head in &completeness.heads {
         if head.position >= seal.size {
             findings.at(head.position, "the last entry lies behind what the sealed map covers");
         }

@@ -17,6 +17,7 @@ use crate::domain::parts::PartKind;
 use crate::domain::privacy::{Request as Matter, RequestError};
 use crate::domain::time::Timestamp;
 use crate::exports::manifest::Profile;
+use crate::exports::subject::Extras;
 use crate::http::error::Problem;
 use crate::http::front::Caller;
 use crate::http::paging::json_response;
@@ -230,8 +231,14 @@ impl Doing<'_> {
             },
             "access" | "know" | "portability" => {
                 let service = &self.caller.service;
-                let export =
-                    super::exports::make(service, Profile::Dsar, self.matter.subject, self.caller.principal, self.now);
+                let export = super::exports::make(
+                    service,
+                    Profile::Dsar,
+                    self.matter.subject,
+                    Extras::default(),
+                    self.caller.principal,
+                    self.now,
+                );
                 put(&mut data, "export", Some(export.await?));
                 "provided"
             }

@@ -34,3 +34,46 @@ async fn an_export_is_recorded_and_its_bundle_verifies() {
     served.get("/v1/exports/1/bundle").await.refused(404, "not_found");
     served.call(Role::Reader, "POST", "/v1/exports", &[], "{}").await.refused(403, "forbidden");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_export_shows_what_its_rules_show_and_bad_rules_are_refused() {
+    let served = served(1102).await;
+    served.post(&consent("a", "lead-1", "+14195550187")).await.ok(201);
+    let made = served.manage("/v1/exports", &json!({"subject": "lead-1", "redact": "counterparty"})).await.ok(201);
+    let path = format!("/v1/exports/{}/bundle", made["id"].as_str().unwrap());
+    let bundle = served.call(Role::Auditor, "GET", &path, &[], Body::empty()).await;
+    let key = tallystick::jobs::checkpoint::verifier_key(&served.bench.ledger).unwrap();
+    let report = verify_bundle(&bundle.bytes, Some(&key));
+    assert!(report.problems.is_empty(), "{:?}", report.problems);
+    assert!(!bundle.bytes.windows(10).any(|window| window == b"4195550187"));
+    let size = served.bench.ledger.size();
+    for (wrong, pointer) in [
+        (json!({"subject": "lead-1", "redact": "everybody"}), "/redact"),
+        (json!({"subject": "lead-1", "disclose": {"otherwise": "fields"}}), "/disclose"),
+        (json!({"subject": "lead-1", "redact": "counsel", "disclose": {"otherwise": "none"}}), "/disclose"),
+        (json!({"subject": "lead-1", "since_checkpoint": "no note"}), "/since_checkpoint"),
+        (json!({"subject": "lead-1", "include": [1, 99999]}), "/include"),
+        (json!({"subject": "lead-1", "campaign": "spring"}), "/subject"),
+        (json!({"subject": "lead-1", "profile": "article_30"}), "/subject"),
+        (json!({"profile": "dsar"}), "/subject"),
+    ] {
+        let refused = served.manage("/v1/exports", &wrong).await.refused(422, "request_invalid");
+        assert_eq!(refused["errors"][0]["pointer"], format!("#{pointer}"), "{wrong}");
+    }
+    assert_eq!(served.bench.ledger.size(), size, "what is refused is not recorded");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_range_is_fetched_as_a_stream_and_verifies() {
+    let served = served(1103).await;
+    served.post(&consent("a", "lead-1", "+14195550187")).await.ok(201);
+    for profile in ["audit", "ccpa_log", "article_30", "accounting"] {
+        let made = served.manage("/v1/exports", &json!({"profile": profile})).await.ok(201);
+        assert_eq!(made["subject"], serde_json::Value::Null);
+        let path = format!("/v1/exports/{}/bundle", made["id"].as_str().unwrap());
+        let bundle = served.call(Role::Auditor, "GET", &path, &[], Body::empty()).await;
+        let key = tallystick::jobs::checkpoint::verifier_key(&served.bench.ledger).unwrap();
+        let report = verify_bundle(&bundle.bytes, Some(&key));
+        assert!(report.problems.is_empty(), "{profile}: {:?}", report.problems);
+    }
+}
