@@ -67,11 +67,13 @@ pub fn begins(vector: &Vector) -> Timestamp {
     first.checked_add_micros(-MICROS_PER_SECOND).unwrap_or(first)
 }
 
-/// Plays a case in its ledger.
+/// What the ledger of a case is told before it is asked: CloudEvents in the order in which they are recorded, each with the
+/// recorded time.
 ///
 /// # Errors
-/// [`ScratchError`] when it could not be run to an answer.
-pub async fn play(ledger: &Ledger, gate: &Gate, vector: &Vector, actor: PrincipalId) -> Result<Played, ScratchError> {
+/// [`ScratchError::Form`] when an item of the history is of no known type.
+pub fn events(vector: &Vector) -> Result<Vec<(Timestamp, Value)>, ScratchError> {
+    let mut events = Vec::new();
     for (place, (recorded, item)) in history(vector).into_iter().enumerate() {
         let Some((event_type, data)) = event(vector, item)? else { continue };
         let mut event = json!({
@@ -81,6 +83,17 @@ pub async fn play(ledger: &Ledger, gate: &Gate, vector: &Vector, actor: Principa
         if let (false, Value::Object(event)) = (event_type.starts_with("policy."), &mut event) {
             event.insert("subject".to_owned(), json!(PERSON));
         }
+        events.push((recorded, event));
+    }
+    Ok(events)
+}
+
+/// Plays a case in its ledger.
+///
+/// # Errors
+/// [`ScratchError`] when it could not be run to an answer.
+pub async fn play(ledger: &Ledger, gate: &Gate, vector: &Vector, actor: PrincipalId) -> Result<Played, ScratchError> {
+    for (place, (recorded, event)) in events(vector)?.into_iter().enumerate() {
         let options =
             SubmitOptions { actor, strict: false, dry_run: false, now: Some(recorded), service: false, closing: None };
         match ledger.submit(vec![Received { raw: event.to_string().into() }], options).await?.into_iter().next() {
@@ -88,12 +101,14 @@ pub async fn play(ledger: &Ledger, gate: &Gate, vector: &Vector, actor: Principa
             other => return Err(ScratchError::Event(place, format!("{other:?}"))),
         }
     }
-    let question = question(vector)?;
+    let question: ContactQuestion =
+        serde_json::from_value(question(vector)).map_err(|error| ScratchError::Form(error.to_string()))?;
     let decided = gate.decide(ledger, &question, actor, Some(vector.facts.now)).await?;
     Ok(Played { ok: compare(&vector.expected, &decided.answer), got: got(&decided.answer) })
 }
 
-fn question(vector: &Vector) -> Result<ContactQuestion, ScratchError> {
+/// What the ledger of a case is asked: the body of `POST /v1/decisions/contact`.
+pub fn question(vector: &Vector) -> Value {
     let mut body = Map::new();
     for name in ["recipient", "contact", "policy"] {
         body.extend(vector.source.get(name).map(|value| (name.to_owned(), value.clone())));
@@ -128,7 +143,7 @@ fn question(vector: &Vector) -> Result<ContactQuestion, ScratchError> {
         recipient.insert("ref".to_owned(), json!(PERSON));
         recipient.insert("source".to_owned(), json!(SOURCE));
     }
-    serde_json::from_value(Value::Object(body)).map_err(|error| ScratchError::Form(error.to_string()))
+    Value::Object(body)
 }
 
 /// An answer in the form of the vectors: whole seconds, explicit null.

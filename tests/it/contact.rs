@@ -40,7 +40,7 @@ async fn played(
 }
 
 /// Acceptance vectors that do not live in this repository, where they are beside it; else every fifth case of the packs.
-fn cases() -> Vec<Vector> {
+pub fn cases() -> Vec<Vector> {
     let near = ["/../shared/vectors/decisions.json", "/../../shared/vectors/decisions.json"];
     let found =
         near.iter().find_map(|path| std::fs::read_to_string(format!("{}{path}", env!("CARGO_MANIFEST_DIR"))).ok());

@@ -43,4 +43,5 @@ mod support;
 mod tamper;
 mod tampering;
 mod two_servers;
+mod vectors_http;
 mod write_failure;

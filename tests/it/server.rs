@@ -181,7 +181,9 @@ fn start_logged(mut command: Command) -> Started {
 /// One connection to a server.
 pub struct Client {
     sender: http1::SendRequest<Full<Bytes>>,
-    key: String,
+    pub key: String,
+    /// The caller's clock, for a scratch ledger.
+    pub now: Option<String>,
 }
 
 impl Client {
@@ -193,7 +195,7 @@ impl Client {
             // Ends when the sender is dropped; an error shows in the next request.
             let _ended = connection.await;
         });
-        Ok(Client { sender, key: key.to_owned() })
+        Ok(Client { sender, key: key.to_owned(), now: None })
     }
 
     /// One request: status and body, or what kept the whole answer from arriving.
@@ -207,6 +209,9 @@ impl Client {
         let mut request = Request::builder().method(method).uri(path).header("host", "test");
         if !self.key.is_empty() {
             request = request.header("authorization", format!("Bearer {}", self.key));
+        }
+        if let Some(now) = &self.now {
+            request = request.header("tallystick-now", now);
         }
         let request = request.header("content-type", content_type).body(Full::new(body.into())).unwrap();
         self.sender.ready().await.map_err(std::io::Error::other)?;
