@@ -37,7 +37,9 @@ fn a_trained_model_is_the_one_that_scikit_learn_trains() {
         let got = scores(&["train", file.to_str().unwrap(), "--outcome", "sale", "--c", c]).unwrap();
         close(&got["model"]["intercept"], &expected["intercept"], 1e-6, "intercept");
         let features = got["model"]["features"].as_array().unwrap();
-        for (feature, weight) in features.iter().zip(expected["coefficients"].as_array().unwrap()) {
+        let weights = expected["coefficients"].as_array().unwrap();
+        assert_eq!(features.len(), weights.len());
+        for (feature, weight) in features.iter().zip(weights) {
             close(&feature["coefficient"], weight, 1e-6, "coefficient");
         }
         let training = &got["training"];
@@ -63,6 +65,16 @@ fn figures_of_a_score_are_those_of_scikit_learn() {
     let other =
         scores(&["evaluate", golden("late.csv").to_str().unwrap(), "--outcome", "sale", "--score", "score"]).unwrap();
     assert!((other["auc"].as_f64().unwrap() - expected["auc"].as_f64().unwrap()).abs() > 1e-6);
+}
+
+#[test]
+fn a_file_of_scores_and_outcomes_needs_no_column_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("plain.csv");
+    let text = std::fs::read_to_string(golden("ties.csv")).unwrap();
+    std::fs::write(&path, text.replacen("score,sale", "score,outcome", 1)).unwrap();
+    let got = scores(&["evaluate", path.to_str().unwrap()]).unwrap();
+    close(&got["auc"], &answers()["ties"]["auc"], 1e-12, "auc");
 }
 
 #[test]

@@ -40,7 +40,7 @@ struct Training {
     #[arg(value_name = "FILE")]
     file: PathBuf,
     /// Column of 0 and 1: whether the outcome came
-    #[arg(long, value_name = "COLUMN")]
+    #[arg(long, value_name = "COLUMN", default_value = "outcome")]
     outcome: String,
     /// Columns to train on; all others if absent
     #[arg(long, value_name = "COLUMNS", value_delimiter = ',')]
@@ -76,11 +76,11 @@ pub(super) struct Evaluate {
     #[arg(value_name = "FILE")]
     file: PathBuf,
     /// Column of 0 and 1: whether the outcome came
-    #[arg(long, value_name = "COLUMN")]
+    #[arg(long, value_name = "COLUMN", default_value = "outcome")]
     outcome: String,
     /// Column of scores
-    #[arg(long, value_name = "COLUMN", required_unless_present = "model", conflicts_with = "model")]
-    score: Option<String>,
+    #[arg(long, value_name = "COLUMN", default_value = "score", conflicts_with = "model")]
+    score: String,
     /// Model file to score the rows with
     #[arg(long, value_name = "MODEL")]
     model: Option<PathBuf>,
@@ -223,13 +223,12 @@ impl Train {
 impl Evaluate {
     fn sample(&self, path: &Path, model: Option<&ModelFile>) -> Result<Vec<Sample>, Failure> {
         let table = Table::read(path)?;
-        match (model, &self.score) {
-            (Some(model), _) => scores_of(model, &table, &self.outcome),
-            (None, Some(column)) => {
-                let scores = table.numbers(column)?.into_iter().zip(table.outcomes(&self.outcome)?);
+        match model {
+            Some(model) => scores_of(model, &table, &self.outcome),
+            None => {
+                let scores = table.numbers(&self.score)?.into_iter().zip(table.outcomes(&self.outcome)?);
                 Ok(scores.map(|(score, positive)| Sample { score, positive }).collect())
             }
-            (None, None) => Err(Failure::Failed("name --score or --model".to_owned())),
         }
     }
 
