@@ -10,8 +10,9 @@ pub fn long() -> bool {
 /// Writes the figures of a long lane; a short run leaves what the last long one found.
 pub fn write(name: &str, figures: &serde_json::Value) {
     if long() {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("ops/evidence").join(format!("{name}.json"));
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("ops/evidence");
+        std::fs::create_dir_all(&folder).unwrap();
         let text = serde_json::to_string_pretty(figures).unwrap();
-        std::fs::write(path, text + "\n").unwrap();
+        std::fs::write(folder.join(format!("{name}.json")), text + "\n").unwrap();
     }
 }
