@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use tallystick::decisions::{ContactQuestion, Gate};
 use tallystick::domain::identifier::{Identifier, IdentifierKind};
 use tallystick::domain::ids::SubjectId;
 use tallystick::domain::parts::{PartKind, RetentionClass};
@@ -17,6 +18,7 @@ use tallystick::exports::report::Report;
 use tallystick::ingest::erasure::Standing;
 use tallystick::ingest::{Ledger, Limits, Outcome};
 use tallystick::jobs::erase::{EraseError, EraseOptions, Erasure, Journal, STEPS, State, Step, begin, resume, run};
+use tallystick::policy::contact::Code;
 use tallystick::projections::Projections;
 use tallystick::store::Store;
 use tallystick::views::roi::{Roi, RoiQuery, roi};
@@ -254,6 +256,12 @@ async fn erased_persons_leave_every_file_and_no_sum_moves() {
         assert_eq!(bench.ledger.subject_erased_find(&phone(*person)).unwrap(), subjects[*person]);
         assert_eq!(bench.ledger.subject_find(&phone(person + 1), None).unwrap(), subjects[person + 1]);
     }
+    // The gate refuses each of them for the erasure, and nobody else for it.
+    let gate = Gate::default();
+    for person in &chosen {
+        assert!(refused_as_erased(&bench.ledger, &gate, *person).await, "{person}");
+    }
+    assert!(!refused_as_erased(&bench.ledger, &gate, chosen[0] + 1).await);
     // A bought list brings the number back: somebody new, and suppressed all the same.
     let again = recorded(
         post(
@@ -266,9 +274,20 @@ async fn erased_persons_leave_every_file_and_no_sum_moves() {
     assert_ne!(again.subject.unwrap(), subjects[chosen[0]]);
     assert!(bench.ledger.is_suppressed(&of_phone(chosen[0])).unwrap());
     let figures = json!({ "persons": people, "erased": done.len(), "seconds": took.as_secs(), "traces": needles.len(),
-        "traces_found_before": there.len(), "traces_found_after": left.len(), "root_unchanged": true,
+        "traces_found_before": there.len(), "traces_found_after": left.len(), "root_unchanged": true, "refused_by_the_gate": chosen.len(),
         "sums_unchanged_after_rebuild": true });
     evidence::write("erasure", &figures);
+}
+
+/// Whether the gate refuses a call to a person because of an erasure.
+async fn refused_as_erased(ledger: &Ledger, gate: &Gate, person: usize) -> bool {
+    let question: ContactQuestion = serde_json::from_value(json!({
+        "recipient": { "phone": phone(person), "line_type": "mobile", "zip": "43215" },
+        "contact": { "channel": "voice", "technology": "manual", "purpose": "marketing", "seller": "broker-a", "topic": "x" },
+    }))
+    .unwrap();
+    let answer = gate.decide(ledger, &question, options().actor, None).await.unwrap().answer;
+    !answer.allow && answer.reasons.contains(&Code::ErasedSuppressed)
 }
 
 /// How often each type stands in the log.
