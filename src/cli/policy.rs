@@ -9,12 +9,13 @@ use serde_json::{Value, json};
 use super::{DataArgs, Failure, Outcome, failed, print_json};
 use crate::app::{App, InitOptions};
 use crate::chain::decode::EntryRef;
-use crate::decisions::{Gate, Stored, audit, scratch};
+use crate::decisions::{Compliance, FindingRow, Gate, RevocationRow, Span, Stored, audit, scratch};
 use crate::ingest::Ledger;
 use crate::ingest::create::SERVICE;
 use crate::policy::contact::{
     self, Pack, PackText, Switches, Vector, VectorError, builtin, compare, evaluate, vectors,
 };
+use crate::policy::exposure::Laws;
 
 /// Files of a pack, by name.
 const NAMES: [&str; 4] = ["calling", "consent", "email", "privacy"];
@@ -262,41 +263,32 @@ impl AuditArgs {
     async fn run(self) -> Outcome {
         let app = App::open(&self.data.data, &self.data.flags())?;
         let (ledger, _) = app.ledger_open(app.ledger_pick(self.data.ledger)?).await?;
-        let found = audit(&ledger, &Gate::default()).await;
+        let found = audit(&ledger, &Gate::default(), &Span::ALL).await;
         app.close(&[ledger]).await;
         let found = found.map_err(failed)?;
-        let names = |codes: &Option<Vec<contact::Code>>| -> Option<Vec<&str>> {
-            codes.as_ref().map(|codes| codes.iter().map(|code| code.name()).collect())
-        };
-        let share = found.compliance_per_10_000();
+        let compliance = Compliance::of(&found, Laws::builtin().map_err(failed)?);
+        let findings: Vec<FindingRow> = found.findings.iter().map(FindingRow::from).collect();
         if self.json {
-            let findings = found.findings.iter().map(|finding| {
-                json!({
-                    "position": finding.position, "at": finding.at, "decision": finding.decision.name(),
-                    "then": names(&finding.then), "now": names(&finding.now),
-                })
-            });
-            print_json(&json!({
-                "contacts": found.contacts, "decided": found.decided, "compliance_per_10000": share,
-                "by_rule_then": found.by_rule_then, "by_rule_now": found.by_rule_now,
-                "findings": findings.collect::<Vec<Value>>(),
-            }))?;
+            let revocations: Vec<RevocationRow> = found.revocations.iter().map(RevocationRow::from).collect();
+            print_json(&json!({ "compliance": compliance, "findings": findings, "revocations": revocations }))?;
         } else {
-            for finding in &found.findings {
-                let (then, now) = (names(&finding.then), names(&finding.now));
+            for finding in &findings {
                 println!(
-                    "{}  {}  decision {}  then {then:?}  now {now:?}",
-                    finding.position,
-                    finding.at,
-                    finding.decision.name()
+                    "{}  {}  decision {}  then {:?}  now {:?}",
+                    finding.position, finding.at, finding.decision, finding.then, finding.now
                 );
             }
             println!(
-                "{} of {} contacts have a valid decision; {} findings",
-                found.decided,
-                found.contacts,
-                found.findings.len()
+                "{} of {} contacts have a valid decision; {} findings; {} stops, {} of them known too late",
+                compliance.decided,
+                compliance.contacts,
+                compliance.findings,
+                compliance.revocations.stops,
+                compliance.revocations.late
             );
+            for law in &compliance.exposure {
+                println!("{}: {} contacts, {} to {} USD", law.citation, law.contacts, law.usd, law.usd_willful);
+            }
         }
         if found.findings.is_empty() { Ok(()) } else { Err(Failure::NotVerified) }
     }

@@ -10,6 +10,7 @@
 //! is computed again from its own entry to the same answer as long as that entry opens.
 
 mod audit;
+mod compliance;
 mod fold;
 mod gate;
 mod history;
@@ -20,7 +21,8 @@ mod record;
 mod replay;
 pub mod scratch;
 
-pub use audit::{Audit, Decision, Finding, audit};
+pub use audit::{Audit, AuditError, Decision, Finding, Revocation, Span, audit};
+pub use compliance::{Compliance, FindingRow, Lags, RevocationRow};
 pub use gate::{DecideError, Decided, Gate};
 pub use question::{ContactDoc, ContactQuestion, MailDoc, QuestionError, RecipientDoc, StatsDoc};
 pub use replay::{Replay, ReplayError, Stored};

@@ -34,8 +34,8 @@ use utoipa_swagger_ui::SwaggerUi;
 pub use serve::{Socket, serve};
 
 use api::{
-    decisions, events_post, events_read, exports, health, holds, journal, keys as keys_api, ledgers, log, merge,
-    privacy_acts, privacy_requests, proofs, quarantine, retention, schemas, stream, subjects, views,
+    compliance, decisions, events_post, events_read, exports, health, holds, journal, keys as keys_api, ledgers, log,
+    merge, privacy_acts, privacy_requests, proofs, quarantine, retention, schemas, stream, subjects, views,
 };
 use error::Problem;
 use front::{Front, front};
@@ -83,7 +83,7 @@ fn described() -> (Router<Arc<AppState>>, utoipa::openapi::OpenApi) {
         .routes(routes!(views::view_roi))
         .routes(routes!(journal::view_journal))
         .routes(routes!(views::view_health))
-        .routes(routes!(views::view_consent))
+        .routes(routes!(compliance::view_consent))
         .routes(routes!(views::quarantine_list))
         .routes(routes!(quarantine::quarantine_read))
         .routes(routes!(quarantine::quarantine_replay))

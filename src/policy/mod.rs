@@ -3,5 +3,6 @@
 
 pub mod access;
 pub mod contact;
+pub mod exposure;
 pub mod retention;
 pub mod rights;

@@ -300,7 +300,8 @@ async fn an_item_in_quarantine_holds_its_number() {
 /// An imported call without a decision: lawful by what was known then, not by what is known now.
 #[tokio::test(flavor = "multi_thread")]
 async fn contacts_are_judged_as_known_then_and_as_known_now() {
-    use tallystick::decisions::{Decision, audit};
+    use tallystick::decisions::{Decision, Span, audit};
+    use tallystick::policy::exposure::Laws;
     let bench = support::scratch(None, 78).await;
     let (ledger, gate) = (&bench.ledger, Gate::default());
     recorded(post(ledger, consent("c1", "lead-1", "+16145550101")).await);
@@ -327,7 +328,7 @@ async fn contacts_are_judged_as_known_then_and_as_known_now() {
     let mut late = stop("s1", "lead-1", None);
     late["time"] = json!("2026-11-24T17:30:00Z");
     submit(late, "2026-11-24T19:00:00Z").await;
-    let found = audit(ledger, &gate).await.unwrap();
+    let found = audit(ledger, &gate, &Span::ALL).await.unwrap();
     assert_eq!((found.contacts, found.decided), (3, 1));
     let shown: Vec<(Decision, usize, usize)> = found
         .findings
@@ -341,6 +342,23 @@ async fn contacts_are_judged_as_known_then_and_as_known_now() {
     assert_eq!(shown, [(Decision::Expired, 0, 0), (Decision::None, 0, 3)]);
     assert_eq!(found.by_rule_now["CONSENT_REVOKED"], 1);
     assert_eq!(found.compliance_per_10_000(), Some(3_333));
+    assert_eq!((found.by_decision["valid"], found.by_decision["expired"], found.by_decision["none"]), (1, 1, 1));
+    // The stop reached us at 17:30 and was known at 19:00: within the ten business days, which Thanksgiving makes longer.
+    let [stop] = found.revocations.as_slice() else { panic!("{:?}", found.revocations) };
+    assert_eq!((stop.lag_micros() / 60_000_000, stop.is_late()), (90, false));
+    assert_eq!(stop.honor_by, Some(time("2026-12-09T00:00:00Z").unix_days()));
+    // One text after a stop: the statute's amount for one automated contact; the do-not-call law asks for two.
+    let laws = Laws::builtin().unwrap();
+    let exposure = found.exposure(laws);
+    let shown: Vec<_> = exposure.iter().map(|law| (law.law.as_str(), law.contacts, law.usd, law.usd_willful)).collect();
+    assert_eq!(shown, [("tcpa_227_b", 1, 500, 1_500), ("tcpa_227_c", 0, 0, 0)]);
+    // As it was known before the stop arrived nothing was wrong but the missing decisions.
+    let before = Span { known_at: time("2026-11-24T18:45:00Z"), ..Span::ALL };
+    let known = audit(ledger, &gate, &before).await.unwrap();
+    assert_eq!((known.contacts, known.revocations.len(), known.by_rule_now.len()), (3, 0, 0));
+    assert_eq!(known.exposure(laws)[0].contacts, 0);
+    let span = Span { from: time("2026-11-24T17:05:00Z"), to: time("2026-11-24T18:00:00Z"), ..Span::ALL };
+    assert_eq!(audit(ledger, &gate, &span).await.unwrap().contacts, 1);
 }
 
 /// Prints what an evaluation costs: `cargo test --release --test it -- --ignored --nocapture an_evaluation_costs`.

@@ -10,7 +10,6 @@ use axum::body::Body;
 use axum::extract::Path;
 use axum::http::{HeaderMap, Response};
 use serde::Serialize;
-use serde_json::json;
 use utoipa::ToSchema;
 
 use super::subjects;
@@ -194,42 +193,6 @@ pub async fn view_health(caller: Caller, params: Params, headers: HeaderMap) -> 
         }
     }
     Ok(table(&["day", "family", "type", "events"], &rows))
-}
-
-/// Consents and refusals in a span of time
-///
-/// How often something was agreed to or refused from `from` (inclusive) to `to` (exclusive), as known at `known_at`.
-#[utoipa::path(
-    get,
-    path = "/v1/views/consent",
-    tag = "views",
-    params(
-        ("from" = Option<String>, Query, description = "Happened at or after, RFC 3339"),
-        ("to" = Option<String>, Query, description = "Happened before, RFC 3339"),
-        ("known_at" = Option<String>, Query, description = "Only what was recorded by then"),
-        ("after" = Option<u64>, Query, description = "Wait until the view has seen this position"),
-    ),
-    responses((status = 200, description = "`items`", body = serde_json::Value))
-)]
-pub async fn view_consent(caller: Caller, params: Params, headers: HeaderMap) -> Result<Response<Body>, Problem> {
-    let params = params.only(&["from", "to", "known_at", "after"])?;
-    caught_up(&caller, &params, &headers).await?;
-    let from = params.time("from")?.unwrap_or(Timestamp::MIN);
-    let to = params.time("to")?.unwrap_or(Timestamp::MAX);
-    let known_at = params.time("known_at")?.unwrap_or(Timestamp::MAX);
-    let items = consent::activity(&caller.service.ledger.store(), from, to, known_at).await?;
-    if !wants_csv(&headers) {
-        return Ok(json_response(&json!({ "items": items })));
-    }
-    let row = |item: &consent::ConsentActivity| {
-        vec![
-            Cell::Plain(item.act.to_owned()),
-            Cell::Plain(item.channels.join(" ")),
-            Cell::text(item.seller.as_deref()),
-            Cell::number(item.count),
-        ]
-    };
-    Ok(table(&["act", "channels", "seller", "count"], &items.iter().map(row).collect::<Vec<_>>()))
 }
 
 /// A person's consent at two instants, and the acts behind it.

@@ -4,9 +4,12 @@ use super::calendar::business_days_after;
 use super::codes::Code;
 use super::context::{Context, Ground};
 use super::facts::{Channel, Facts, Purpose};
-use super::pack::{Kind, Pack, date_text};
+use super::pack::{Kind, Pack, Rule, date_text};
 use super::search::next_allowed;
 use crate::domain::time::Timestamp;
+
+/// How far the westernmost zone considered, Honolulu, is behind UTC.
+const WESTERNMOST_MICROS: i64 = 10 * 3_600 * 1_000_000;
 
 /// What a row said.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -152,8 +155,23 @@ impl Context<'_> {
         let stopped = self.stopped_at?;
         let mail = self.facts.contact.channel == Channel::Email;
         let rule = self.rule(if mail { Kind::MailHonorDeadline } else { Kind::HonorDeadline })?;
-        let federal = self.pack.holidays.iter().filter(|holiday| holiday.jurisdiction == "US");
-        let days = u32::try_from(rule.days.unwrap_or(0)).unwrap_or(0);
-        Some(date_text(business_days_after(self.earliest_day(stopped), days, federal)))
+        Some(date_text(self.pack.honor_day(rule, self.earliest_day(stopped))))
+    }
+}
+
+impl Pack {
+    fn honor_day(&self, rule: &Rule, received: i64) -> i64 {
+        let federal = self.holidays.iter().filter(|holiday| holiday.jurisdiction == "US");
+        business_days_after(received, u32::try_from(rule.days.unwrap_or(0)).unwrap_or(0), federal)
+    }
+
+    /// The law's last day for a revocation, in days since 1970-01-01, where no place is known: counted from the day that it
+    /// was in the westernmost zone, which is the earliest. None where no row held then.
+    pub fn honor_limit(&self, by_mail: bool, received: Timestamp) -> Option<i64> {
+        let day = Timestamp::from_micros(received.micros() - WESTERNMOST_MICROS).unix_days();
+        let kind = if by_mail { Kind::MailHonorDeadline } else { Kind::HonorDeadline };
+        let held =
+            |rule: &&Rule| rule.effective_from.day() <= day && rule.effective_to.is_none_or(|end| day < end.day());
+        Some(self.honor_day(self.of_kind(kind).find(held)?, day))
     }
 }

@@ -172,6 +172,18 @@ async fn views_answer_as_json_and_csv_and_wait_for_the_callers_own_write() {
     }
     let consent = served.get("/v1/views/consent").await.ok(200);
     assert_eq!(consent["items"][0]["count"], 5, "{consent}");
+    let compliance = &consent["compliance"];
+    let (contacts, findings) = (&compliance["contacts"], &compliance["findings"]);
+    assert_eq!(compliance["exposure"][0]["law"], "tcpa_227_b", "{consent}");
+    assert_eq!(compliance["percent"].is_null(), contacts == 0, "{consent}");
+    let listed = served.get("/v1/views/consent?report=findings").await.ok(200);
+    assert_eq!(listed["items"].as_array().unwrap().len() as u64, findings.as_u64().unwrap());
+    for report in ["findings", "revocations"] {
+        let path = format!("/v1/views/consent?report={report}");
+        let csv = served.call(Role::Reader, "GET", &path, &[("accept", "text/csv")], Body::empty()).await;
+        assert!(csv.text().starts_with("position,"), "{}", csv.text());
+    }
+    served.get("/v1/views/consent?report=all").await.refused(400, "parameter_invalid");
     let ahead = format!("/v1/views/roi?after={}", last + 1000);
     let answer = served.call(Role::Reader, "GET", &ahead, &[("prefer", "wait=0")], Body::empty()).await;
     answer.refused(503, "projection_behind");
