@@ -217,7 +217,7 @@ mod tests {
     fn listed_numbers_count_from_the_second_contact_within_twelve_months() {
         let codes = [Code::NationalDnc];
         let one = contact("2025-01-01", "p", "manual", &codes);
-        assert_eq!(counts(&[one.clone()]), [0, 0]);
+        assert_eq!(counts(std::slice::from_ref(&one)), [0, 0]);
         assert_eq!(counts(&[one.clone(), contact("2025-01-02", "q", "manual", &codes)]), [0, 0]);
         assert_eq!(counts(&[one.clone(), contact("2026-01-02", "p", "manual", &codes)]), [0, 0]);
         let three = [one, contact("2026-01-01", "p", "manual", &codes), contact("2027-06-01", "p", "manual", &codes)];

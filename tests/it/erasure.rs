@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use tallystick::decisions::{ContactQuestion, Gate};
+use tallystick::decisions::{Audit, ContactQuestion, Gate, Span, audit};
 use tallystick::domain::identifier::{Identifier, IdentifierKind};
 use tallystick::domain::ids::SubjectId;
 use tallystick::domain::parts::{PartKind, RetentionClass};
@@ -24,7 +24,7 @@ use tallystick::store::Store;
 use tallystick::views::roi::{Roi, RoiQuery, roi};
 
 use crate::evidence;
-use crate::support::{Bench, keyring, options, post, received, recorded, scratch};
+use crate::support::{Bench, keyring, options, post, received, recorded, scratch, time};
 
 /// Entries of a run of the index here, so that what is to be forgotten stands in files.
 const TAIL: u64 = 60;
@@ -192,10 +192,17 @@ async fn erased_persons_leave_every_file_and_no_sum_moves() {
         )
         .await,
     );
+    let chosen: Vec<usize> = (0..people).step_by(people / erased).collect();
+    for person in chosen.iter().take(5).flat_map(|person| [*person, person + 1]) {
+        called(&bench.ledger, person).await;
+    }
     let projections = Projections::start(Arc::clone(&bench.ledger));
     let before = sums(&bench.ledger, &projections).await;
+    let kept = compliance(&bench.ledger).await;
+    assert_eq!((kept.contacts, kept.decided, kept.revocations.len(), kept.unreadable), (20, 10, 10, 0));
+    // An hour on: at the same instant the erasure would count before the calls.
+    bench.clock.set(time("2026-11-20T13:00:00Z"));
     let (size, root) = bench.ledger.root_now();
-    let chosen: Vec<usize> = (0..people).step_by(people / erased).collect();
     let whom: Vec<SubjectId> = chosen.iter().map(|person| subjects[*person]).collect();
     let (mut needles, mut others) = (BTreeSet::new(), BTreeSet::new());
     for person in &chosen {
@@ -221,6 +228,8 @@ async fn erased_persons_leave_every_file_and_no_sum_moves() {
 
     assert_eq!(bench.ledger.root_at(size).await.unwrap(), root, "the log of before is the log of before");
     assert_eq!(sums(&bench.ledger, &projections).await, before);
+    // Of a contact law keeps the number for its years, so every rule can still be asked of it.
+    assert_eq!(compliance(&bench.ledger).await, kept);
     let report = verified(&bench).await;
     assert!(report.ok, "{:?}", report.problems);
     for person in &chosen {
@@ -248,6 +257,7 @@ async fn erased_persons_leave_every_file_and_no_sum_moves() {
     bench.reopen().await;
     let projections = Projections::start(Arc::clone(&bench.ledger));
     assert_eq!(sums(&bench.ledger, &projections).await, before);
+    assert_eq!(compliance(&bench.ledger).await, kept, "also from the log alone");
     assert_eq!(scan(&folder, &needles).len(), 0);
     for person in &chosen {
         assert_eq!(bench.ledger.standing(&subjects[*person]).unwrap(), Standing::Erased);
@@ -275,8 +285,39 @@ async fn erased_persons_leave_every_file_and_no_sum_moves() {
     assert!(bench.ledger.is_suppressed(&of_phone(chosen[0])).unwrap());
     let figures = json!({ "persons": people, "erased": done.len(), "seconds": took.as_secs(), "traces": needles.len(),
         "traces_found_before": there.len(), "traces_found_after": left.len(), "root_unchanged": true, "refused_by_the_gate": chosen.len(),
-        "sums_unchanged_after_rebuild": true });
+        "sums_unchanged_after_rebuild": true, "compliance_unchanged": true });
     evidence::write("erasure", &figures);
+}
+
+/// Calls a person twice, once by a decision and once without, and is told to stop.
+async fn called(ledger: &Arc<Ledger>, person: usize) {
+    let question: ContactQuestion = serde_json::from_value(json!({
+        "recipient": { "phone": phone(person), "line_type": "mobile", "zip": "43215" },
+        "contact": { "channel": "voice", "technology": "manual", "purpose": "informational", "seller": "broker-a", "topic": "x" },
+    }))
+    .unwrap();
+    let decided = Gate::default().decide(ledger, &question, options().actor, None).await.unwrap();
+    assert!(decided.answer.allow, "{:?}", decided.answer.reasons);
+    let event = |id: &str, kind: &str, data: Value| {
+        json!({ "specversion": "1.0", "id": format!("{id}-{person}"), "source": "/crm", "type": kind,
+            "subject": format!("lead-{person}"), "data": data })
+    };
+    let call = json!({ "channel": "voice", "technology": "manual", "purpose": "informational", "seller": "broker-a",
+        "topic": "x", "phone": phone(person), "from": "+18005550100" });
+    let mut by_decision = call.clone();
+    by_decision["decision"] = json!(decided.decision);
+    let stop = json!({ "channel": "sms", "phone": phone(person), "body": "STOP" });
+    for told in [
+        event("decided", "contact.attempted", by_decision),
+        event("undecided", "contact.attempted", call),
+        event("stop", "contact.received", stop),
+    ] {
+        recorded(post(ledger, told).await);
+    }
+}
+
+async fn compliance(ledger: &Arc<Ledger>) -> Audit {
+    audit(ledger, &Gate::default(), &Span::ALL).await.unwrap()
 }
 
 /// Whether the gate refuses a call to a person because of an erasure.
