@@ -209,7 +209,9 @@ fn facts(
         Some(named) if Some(named) == (if by_mail { email } else { phone }) => Number::Same,
         Some(_) => Number::Other,
     };
-    let void: BTreeSet<u64> = histories.iter().flat_map(|history| history.void.iter().copied()).collect();
+    // What is annulled later counted until then.
+    let void = histories.iter().flat_map(|history| &history.void).filter(|(_, recorded)| *recorded <= known);
+    let void: BTreeSet<u64> = void.map(|(position, _)| *position).collect();
     let seen = histories.iter().flat_map(|history| &history.seen).filter(|seen| !void.contains(&seen.position));
     let mut acts: Vec<Act> = seen
         .map(|seen| Act {

@@ -50,8 +50,8 @@ pub(super) struct Known {
 pub(super) struct History {
     pub head: SubjectHead,
     pub seen: Vec<Seen>,
-    /// Positions that later entries corrected or annulled.
-    pub void: Vec<u64>,
+    /// Positions that later entries corrected or annulled, and when that was recorded.
+    pub void: Vec<(u64, Timestamp)>,
     /// Subjects whose history belongs to this one's.
     pub linked: Vec<SubjectId>,
     /// Subjects that are read together with this one.
@@ -150,11 +150,12 @@ impl History {
             .collect();
         let personal = |name: &str| personals.iter().find_map(|part| part.get("data")?.get(name));
         let text = |name: &str| personal(name).and_then(Value::as_str);
-        self.void.extend(entry.corrects);
+        self.void.extend(entry.corrects.map(|position| (position, entry.recorded)));
         let none = Value::Null;
         let data = business.get("data").unwrap_or(&none);
         if entry.event_type == "event.annulled" {
-            self.void.extend(data.get("position").and_then(Value::as_u64));
+            let target = data.get("position").and_then(Value::as_u64);
+            self.void.extend(target.map(|position| (position, entry.recorded)));
         }
         let topic = text("topic").map(|topic| topic_hash(ledger, topic));
         let event = Event {

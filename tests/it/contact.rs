@@ -359,6 +359,18 @@ async fn contacts_are_judged_as_known_then_and_as_known_now() {
     assert_eq!(known.exposure(laws)[0].contacts, 0);
     let span = Span { from: time("2026-11-24T17:05:00Z"), to: time("2026-11-24T18:00:00Z"), ..Span::ALL };
     assert_eq!(audit(ledger, &gate, &span).await.unwrap().contacts, 1);
+    // What is annulled is neither a contact nor a stop; as it was known before the annulment it still is.
+    for (id, position, now) in
+        [("n1", found.findings[1].position, "2026-11-24T20:00:00Z"), ("n2", stop.position, "2026-11-24T20:00:01Z")]
+    {
+        let data = json!({ "position": position, "reason": "entered_in_error" });
+        let annulled = json!({ "specversion": "1.0", "id": id, "source": "/test", "type": "event.annulled", "subject": "lead-1", "data": data });
+        submit(annulled, now).await;
+    }
+    let left = audit(ledger, &gate, &Span::ALL).await.unwrap();
+    assert_eq!((left.contacts, left.decided, left.findings.len(), left.revocations.len()), (2, 1, 1, 0));
+    let before = Span { known_at: time("2026-11-24T19:30:00Z"), ..Span::ALL };
+    assert_eq!(audit(ledger, &gate, &before).await.unwrap(), found);
 }
 
 /// Prints what an evaluation costs: `cargo test --release --test it -- --ignored --nocapture an_evaluation_costs`.
