@@ -2,11 +2,14 @@
 //!
 //! `DIR/control` (0600) names the socket and a key that lives as long as the server.
 
-use std::io::Write as _;
+use std::io::{Read, Write as _};
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
-use http_body_util::{BodyExt, Full};
+use futures_util::stream;
+use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt, Full, StreamBody};
+use hyper::body::Frame;
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper::{Request, Response};
@@ -20,6 +23,9 @@ use super::Failure;
 pub(super) const FILE: &str = "control";
 /// Longest path that a Unix socket can have on every system we know.
 const SOCKET_PATH_MAX: usize = 100;
+
+/// Bytes of an upload sent at a time.
+const PIECE_BYTES: usize = 256 << 10;
 
 /// What the file says.
 #[derive(Debug, Serialize, Deserialize)]
@@ -51,7 +57,7 @@ impl Control {
 
 /// A connection to the running server.
 pub(super) struct Connection {
-    sender: http1::SendRequest<Full<Bytes>>,
+    sender: http1::SendRequest<UnsyncBoxBody<Bytes, std::io::Error>>,
     key: String,
 }
 
@@ -74,7 +80,7 @@ impl Connection {
 
     /// Fetches something large into a file, piece by piece; its length, or the answer that is no success.
     pub async fn download(&mut self, path: &str, file: &mut std::fs::File) -> Result<Result<u64, Answer>, Failure> {
-        let response = self.send("GET", path, "application/json", Bytes::new()).await?;
+        let response = self.send("GET", path, "application/json", whole(Bytes::new())).await?;
         let status = response.status().as_u16();
         let mut body = response.into_body();
         if status != 200 {
@@ -100,6 +106,33 @@ impl Connection {
         content_type: &str,
         body: Bytes,
     ) -> Result<Answer, Failure> {
+        self.answer(method, path, content_type, whole(body)).await
+    }
+
+    /// Posts something large, piece by piece.
+    pub async fn upload(
+        &mut self,
+        path: &str,
+        content_type: &str,
+        file: impl Read + Send + 'static,
+    ) -> Result<Answer, Failure> {
+        let pieces = stream::try_unfold(file, async |mut file| {
+            let mut piece = vec![0; PIECE_BYTES];
+            // A local file: a read does not wait long enough to be worth a thread of its own.
+            let read = file.read(&mut piece)?;
+            piece.truncate(read);
+            Ok::<_, std::io::Error>((read > 0).then(|| (Frame::data(Bytes::from(piece)), file)))
+        });
+        self.answer("POST", path, content_type, StreamBody::new(pieces).boxed_unsync()).await
+    }
+
+    async fn answer(
+        &mut self,
+        method: &str,
+        path: &str,
+        content_type: &str,
+        body: UnsyncBoxBody<Bytes, std::io::Error>,
+    ) -> Result<Answer, Failure> {
         let response = self.send(method, path, content_type, body).await?;
         let status = response.status().as_u16();
         let body = response.into_body().collect().await.map_err(super::failed)?.to_bytes();
@@ -111,7 +144,7 @@ impl Connection {
         method: &str,
         path: &str,
         content_type: &str,
-        body: Bytes,
+        body: UnsyncBoxBody<Bytes, std::io::Error>,
     ) -> Result<Response<Incoming>, Failure> {
         let request = Request::builder()
             .method(method)
@@ -119,15 +152,24 @@ impl Connection {
             .header("host", "control")
             .header("authorization", format!("Bearer {}", self.key))
             .header("content-type", content_type)
-            .body(Full::new(body))
+            .body(body)
             .map_err(super::failed)?;
         self.sender.send_request(request).await.map_err(super::failed)
     }
+}
+
+fn whole(body: Bytes) -> UnsyncBoxBody<Bytes, std::io::Error> {
+    Full::new(body).map_err(|never| match never {}).boxed_unsync()
 }
 
 /// The text of a problem document, for a person.
 pub(super) fn problem_text(answer: &Answer) -> String {
     let value: serde_json::Value = serde_json::from_slice(&answer.body).unwrap_or_default();
     let field = |name: &str| value.get(name).and_then(serde_json::Value::as_str).unwrap_or_default().to_owned();
-    format!("the server answered {} {}: {}", answer.status, field("code"), field("detail"))
+    let mut text = format!("the server answered {} {}: {}", answer.status, field("code"), field("detail"));
+    for error in value.get("errors").and_then(serde_json::Value::as_array).into_iter().flatten() {
+        let of = |name: &str| error.get(name).and_then(serde_json::Value::as_str).unwrap_or_default();
+        text.push_str(&format!("\n  {} {}", of("pointer"), of("detail")));
+    }
+    text
 }

@@ -14,6 +14,7 @@ mod init;
 mod journal;
 mod keys;
 mod ledger;
+mod lists;
 mod openapi;
 mod policy;
 mod progress;
@@ -72,6 +73,9 @@ enum Command {
     Erase(erase::Erase),
     /// End keys whose retention class's days are over
     Retain(retain::Retain),
+    /// Take in or show lists of numbers: registries, litigators, own suppressions
+    #[command(subcommand)]
+    Lists(lists::Lists),
     /// List data keys or make an API key
     #[command(subcommand)]
     Keys(keys::Keys),
@@ -175,6 +179,7 @@ async fn dispatch(command: Command) -> Outcome {
         Command::Scores(scores) => scores.run(),
         Command::Erase(erase) => erase.run().await,
         Command::Retain(retain) => retain.run().await,
+        Command::Lists(lists) => lists.run().await,
         Command::Keys(keys) => keys.run().await,
         Command::Decide(decide) => decide.run().await,
         Command::Replay(replay) => replay.run().await,

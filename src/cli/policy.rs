@@ -41,6 +41,12 @@ pub(super) enum Policy {
 pub(super) struct Check {
     /// Folder with calling.toml, consent.toml, email.toml, privacy.toml and their cases; the built-in pack without it
     folder: Option<PathBuf>,
+    /// Take out each row in turn and say which cases notice; exit 3 when none does
+    #[arg(long)]
+    mutate: bool,
+    /// With --mutate: acceptance vectors to hold against each mutant too
+    #[arg(long, value_name = "FILE", requires = "mutate")]
+    vectors: Option<PathBuf>,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -131,11 +137,10 @@ impl Check {
             Some(folder) => pack_of(folder)?,
             None => (pack_in_use()?.clone(), contact::builtin_cases().map_err(failed)?),
         };
-        let wrong: Vec<&str> = cases
-            .iter()
-            .filter(|case| !compare(&case.expected, &evaluate(&pack, &case.facts)))
-            .map(|case| case.id.as_str())
-            .collect();
+        if self.mutate {
+            return self.mutants(&pack, &cases);
+        }
+        let wrong = wrong(&pack, &cases);
         let found = json!({
             "ok": wrong.is_empty(), "version": pack.version, "pack_sha256": pack.digest.to_string(),
             "rows": pack.ids().len(), "passed": cases.len() - wrong.len(), "failed": wrong,
@@ -151,6 +156,44 @@ impl Check {
             );
         }
         if wrong.is_empty() { Ok(()) } else { Err(Failure::NotVerified) }
+    }
+}
+
+/// Ids of the cases that a pack does not answer as they say.
+fn wrong<'a>(pack: &Pack, cases: &'a [Vector]) -> Vec<&'a str> {
+    let failed = cases.iter().filter(|case| !compare(&case.expected, &evaluate(pack, &case.facts)));
+    failed.map(|case| case.id.as_str()).collect()
+}
+
+impl Check {
+    /// The pack without each of its rows in turn: a row whose absence no case notices is a rule that nobody has tested.
+    fn mutants(&self, pack: &Pack, cases: &[Vector]) -> Outcome {
+        let outside: Vec<Vector> = match &self.vectors {
+            Some(file) => vectors(&read(file)?).map_err(failed)?.into_iter().filter_map(Result::ok).collect(),
+            None => Vec::new(),
+        };
+        let mut unseen = Vec::new();
+        let mut rows = Vec::new();
+        for id in pack.ids() {
+            let mutant = pack.without(id);
+            let (by_cases, by_vectors) = (wrong(&mutant, cases), wrong(&mutant, &outside));
+            if by_cases.is_empty() && by_vectors.is_empty() {
+                unseen.push(id);
+            }
+            rows.push(json!({ "row": id, "cases": by_cases, "vectors": by_vectors }));
+        }
+        // Without a row removed, nothing fails: else a failure would say nothing about the row.
+        let before: Vec<&str> = wrong(pack, cases).into_iter().chain(wrong(pack, &outside)).collect();
+        let found = json!({
+            "ok": unseen.is_empty() && before.is_empty(), "pack_sha256": pack.digest.to_string(), "rows": rows.len(),
+            "cases": cases.len(), "vectors": outside.len(), "failed_before": before, "unseen": unseen, "removed": rows,
+        });
+        if self.json {
+            print_json(&found)?;
+        } else {
+            println!("{} rows taken out one at a time; {} unseen {unseen:?}", rows.len(), unseen.len());
+        }
+        if found.get("ok") == Some(&Value::Bool(true)) { Ok(()) } else { Err(Failure::NotVerified) }
     }
 }
 

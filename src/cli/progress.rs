@@ -15,3 +15,12 @@ pub(super) fn bar(total: u64, what: &'static str) -> ProgressBar {
     bar.enable_steady_tick(Duration::from_millis(250));
     bar
 }
+
+/// A bar that counts to `total` bytes, hidden when standard error is no terminal.
+pub(super) fn bytes(total: u64, what: &'static str) -> ProgressBar {
+    let bar = bar(total, what);
+    if let Ok(style) = ProgressStyle::with_template("{msg} {wide_bar} {binary_bytes}/{binary_total_bytes} {eta}") {
+        bar.set_style(style);
+    }
+    bar
+}

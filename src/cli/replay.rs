@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::control::{Control, problem_text};
 use super::{DataArgs, Failure, Outcome, failed, print_json};
 use crate::app::App;
-use crate::decisions::{ReplayError, Stored};
+use crate::decisions::{Gate, ReplayError};
 use crate::http::api::decisions::replay_view;
 
 /// Which decision.
@@ -50,7 +50,7 @@ impl Replay {
     async fn local(&self) -> Result<Value, Failure> {
         let app = App::open(&self.data.data, &self.data.flags())?;
         let (ledger, _) = app.ledger_open(app.ledger_pick(self.data.ledger)?).await?;
-        let replay = async { Stored::find(&ledger, &self.decision).await?.replay() }.await;
+        let replay = Gate::default().replay(&ledger, &self.decision).await;
         app.close(&[ledger]).await;
         replay.map(|replay| replay_view(&replay)).map_err(|error: ReplayError| failed(error))
     }

@@ -72,6 +72,17 @@ impl MacKey {
         self.identifier("suppression", kind, value)
     }
 
+    /// What an imported list keeps of a number, address or hash: CBOR["list", kind, value], cut to 16 bytes. One number has
+    /// one token in every list of the ledger, so one look answers for all of them.
+    pub fn list_token(&self, kind: ListKey, value: &[u8]) -> [u8; 16] {
+        cut(self.mac(|out| {
+            cbor::array(out, 3);
+            cbor::text(out, "list");
+            cbor::text(out, kind.name());
+            cbor::bytes(out, value);
+        }))
+    }
+
     fn identifier(&self, label: &str, kind: IdentifierKind, value: &str) -> [u8; 32] {
         self.mac(|out| {
             cbor::array(out, 3);
@@ -89,6 +100,30 @@ impl MacKey {
 impl fmt::Debug for MacKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("MacKey(..)")
+    }
+}
+
+/// What a token of a list is made from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ListKey {
+    /// One answer of a database, as its line.
+    Answer,
+    /// SHA-256 of an e-mail address, as the deletion platform hashes it.
+    EmailHash,
+    /// A number in E.164.
+    Phone,
+    /// SHA-256 of a number's last ten digits, as the deletion platform hashes it.
+    PhoneHash,
+}
+
+impl ListKey {
+    const fn name(self) -> &'static str {
+        match self {
+            ListKey::Answer => "answer",
+            ListKey::EmailHash => "email-sha256",
+            ListKey::Phone => "phone",
+            ListKey::PhoneHash => "phone-sha256",
+        }
     }
 }
 
@@ -133,6 +168,10 @@ mod tests {
             key.blind_index(IdentifierKind::Phone, "+12125550100"),
             key.blind_index(IdentifierKind::Ref, "+12125550100"),
             cut(key.suppression_token(IdentifierKind::Phone, "+12125550100")),
+            key.list_token(ListKey::Phone, b"+12125550100"),
+            key.list_token(ListKey::PhoneHash, b"+12125550100"),
+            key.list_token(ListKey::EmailHash, b"+12125550100"),
+            key.list_token(ListKey::Answer, b"+12125550100"),
         ];
         assert_eq!(BTreeSet::from(short).len(), short.len());
     }

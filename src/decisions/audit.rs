@@ -323,6 +323,7 @@ async fn decision_of(
         Ok(stored) => stored,
         Err(ReplayError::Read(error)) => return Err(error.into()),
         Err(ReplayError::Index(error)) => return Err(error.into()),
+        Err(ReplayError::Gather(error)) => return Err(*error),
         Err(ReplayError::Absent | ReplayError::Gone | ReplayError::PackUnknown) => return Ok(Decision::Unknown),
     };
     let same = ["channel", "purpose", "seller"].iter().all(|name| stored.data.get(*name) == business.get(*name));

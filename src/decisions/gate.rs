@@ -7,25 +7,24 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::history::{Histories, History, topic_hash};
-use super::inputs::relevant;
-use super::posture::{Posture, Postures};
+use super::history::{Histories, History};
+use super::packs::Rules;
+use super::posture::Postures;
 use super::question::{Asked, ContactQuestion, QuestionError};
 use super::record::{Basis, event_data};
+use super::replay::{Replay, ReplayError, Stored};
+use super::sources::{Named, Sources, acts, cited, facts, list_act, recipient};
 use crate::chain::decode::EntryRef;
-use crate::domain::identifier::IdentifierKind;
 use crate::domain::ids::{EventId, PrincipalId, SubjectId, uuid_v7};
+use crate::domain::list::List;
 use crate::domain::time::Timestamp;
 use crate::ingest::admit::SubmitOptions;
 use crate::ingest::forms::Received;
+use crate::ingest::lists::ListImportError;
 use crate::ingest::read::ReadError;
 use crate::ingest::subjects::SubjectsSealError;
 use crate::ingest::{Ledger, Outcome, Receipt, SubmitError};
-use crate::policy::contact::{
-    Act, Answer, Channel, Contact, Facts, Number, Pack, Recipient, SwitchError, What, builtin, evaluate, home_of,
-    phone_place,
-};
-use crate::schema::derive::email_facts;
+use crate::policy::contact::{Act, Answer, Facts, Pack, SwitchError, evaluate};
 use crate::store::StoreError;
 
 /// How often a decision is made again because a cited head moved, before the caller is asked to try later.
@@ -72,6 +71,9 @@ pub enum DecideError {
     /// The index cannot be read.
     #[error("index")]
     Index(#[from] SubjectsSealError),
+    /// A list that counts cannot be asked.
+    #[error(transparent)]
+    List(#[from] ListImportError),
     /// The store failed.
     #[error("store")]
     Store(#[from] StoreError),
@@ -95,6 +97,8 @@ struct Gathered {
     facts: Facts,
     heads: Vec<(SubjectId, Option<(u64, u64)>)>,
     lists: Vec<(String, String, Option<String>)>,
+    /// What was recorded by then was seen.
+    known_at: Timestamp,
 }
 
 /// Histories and policy kept at hand for one ledger.
@@ -102,9 +106,20 @@ struct Gathered {
 pub struct Gate {
     histories: Histories,
     postures: Postures,
+    /// Other rules than this build's.
+    rules: Option<Arc<Rules>>,
 }
 
 impl Gate {
+    /// A gate that judges by other rules than this build's.
+    pub fn under(rules: Rules) -> Gate {
+        Gate { rules: Some(Arc::new(rules)), ..Gate::default() }
+    }
+
+    fn rules(&self) -> Result<&Rules, DecideError> {
+        self.rules.as_deref().or_else(|| Rules::builtin()).ok_or(DecideError::NoPack)
+    }
+
     /// Answers a question and records the answer first.
     ///
     /// # Errors
@@ -120,9 +135,13 @@ impl Gate {
         if !asked.policy.is_empty() && !ledger.scratch {
             return Err(DecideError::PolicyNotAllowed);
         }
-        let pack = builtin().ok_or(DecideError::NoPack)?;
+        let rules = self.rules()?;
+        rules.register(ledger, now).await?;
+        let pack = rules.pack.as_ref();
         for _ in 0..ATTEMPTS_MAX {
-            let instant = now.unwrap_or_else(|| ledger.now());
+            // Never behind the log: what another server with a faster clock acknowledged has been recorded before the question.
+            let head = ledger.head().map_or(Timestamp::MIN, |head| head.recorded);
+            let instant = now.unwrap_or_else(|| ledger.now().max(head));
             let gathered = self.gather(ledger, &asked, instant, instant).await?;
             let answer = evaluate(pack, &gathered.facts);
             if let Some(decided) = record(ledger, &asked, pack, gathered, answer, actor, now).await? {
@@ -143,10 +162,45 @@ impl Gate {
         own: u64,
     ) -> Result<Answer, DecideError> {
         let asked = question.asked()?;
-        let pack = builtin().ok_or(DecideError::NoPack)?;
+        let pack = self.rules()?.pack.as_ref();
         let mut facts = self.gather(ledger, &asked, at, known).await?.facts;
         facts.acts.retain(|act| act.position != Some(own));
         Ok(evaluate(pack, &facts))
+    }
+
+    /// Computes a recorded decision again. While what it was made from can still be read, its reduced inputs are first
+    /// gathered again from the log, up to the heads that it cites: a decision that left something out shows as other acts.
+    ///
+    /// # Errors
+    /// [`ReplayError`].
+    pub async fn replay(&self, ledger: &Ledger, id: &str) -> Result<Replay, ReplayError> {
+        let stored = Stored::find(ledger, id).await?;
+        let gathered = self.acts_again(ledger, &stored).await?;
+        stored.replay(ledger, gathered).await
+    }
+
+    /// The acts of a decision from the log itself; none where parts of what it was made from are gone.
+    async fn acts_again(&self, ledger: &Ledger, stored: &Stored) -> Result<Option<Vec<Act>>, ReplayError> {
+        let Some(about) = stored.about() else { return Ok(None) };
+        let mut histories = Vec::new();
+        for (subject, head) in &about.heads {
+            match self.histories.of(ledger, *subject).await.map_err(ReplayError::from)? {
+                Some(history) if history.whole => histories.push((history, *head)),
+                _ => return Ok(None),
+            }
+        }
+        let at = (about.now, about.known_at);
+        let posture = self.postures.of(ledger, &about.identifiers(), about.known_at).await?;
+        let (phone, email) = (about.phone.as_ref(), about.email.as_ref());
+        let mut answers = ledger.lists_ask(at, phone, email).await.map_err(DecideError::from)?;
+        answers.retain(|answer| match &answer.version.list {
+            List::State(state) => about.states.contains(state),
+            _ => true,
+        });
+        let named = Named { phone, email, channel: about.channel };
+        let histories = histories.iter().map(|(history, last)| (history.as_ref(), *last));
+        let others = posture.acts.into_iter().chain(answers.iter().filter_map(list_act));
+        Ok(Some(acts(ledger, &named, histories, others, at)))
     }
 
     async fn gather(
@@ -156,7 +210,10 @@ impl Gate {
         now: Timestamp,
         known: Timestamp,
     ) -> Result<Gathered, DecideError> {
-        let posture = self.postures.of(ledger, &asked.identifiers()).await?;
+        // Before anything is read, so that the decision never claims to have known what came while it was made.
+        let known_at = ledger.head().map_or(now, |head| head.recorded);
+        let posture = self.postures.of(ledger, &asked.identifiers(), known).await?;
+        let mut answers = ledger.lists_ask((now, known), asked.phone.as_ref(), asked.email.as_ref()).await?;
         let mut waiting: Vec<SubjectId> = subjects_of(ledger, asked)?;
         let mut met: BTreeSet<SubjectId> = BTreeSet::new();
         let mut histories: Vec<Arc<History>> = Vec::new();
@@ -175,9 +232,16 @@ impl Gate {
                 histories.push(history);
             }
         }
-        let facts = facts(ledger, asked, &posture, &histories, (now, known))?;
-        let lists = lists(&histories, now);
-        Ok(Gathered { facts, heads, lists })
+        let recipient = recipient(asked, &histories);
+        let states: Vec<&str> = recipient.place.states();
+        answers.retain(|answer| match &answer.version.list {
+            List::State(state) => states.contains(&state.as_str()),
+            _ => true,
+        });
+        let sources = Sources { recipient, posture, answers: &answers, histories: &histories };
+        let facts = facts(ledger, asked, sources, (now, known))?;
+        let lists = cited(&histories, &answers, now);
+        Ok(Gathered { facts, heads, lists, known_at })
     }
 }
 
@@ -193,95 +257,6 @@ fn subjects_of(ledger: &Ledger, asked: &Asked) -> Result<Vec<SubjectId>, DecideE
     Ok(found)
 }
 
-fn facts(
-    ledger: &Ledger,
-    asked: &Asked,
-    posture: &Posture,
-    histories: &[Arc<History>],
-    (now, known): (Timestamp, Timestamp),
-) -> Result<Facts, DecideError> {
-    let blind = |kind, value: &str| ledger.secrets.blind.blind_index(kind, value);
-    let phone = asked.phone.as_ref().map(|phone| blind(IdentifierKind::Phone, phone.as_str()));
-    let email = asked.email.as_ref().map(|email| blind(IdentifierKind::Email, email.as_str()));
-    let by_mail = asked.channel == Channel::Email;
-    let number = |named: Option<[u8; 16]>| match named {
-        None => Number::Unsaid,
-        Some(named) if Some(named) == (if by_mail { email } else { phone }) => Number::Same,
-        Some(_) => Number::Other,
-    };
-    // What is annulled later counted until then.
-    let void = histories.iter().flat_map(|history| &history.void).filter(|(_, recorded)| *recorded <= known);
-    let void: BTreeSet<u64> = void.map(|(position, _)| *position).collect();
-    let seen = histories.iter().flat_map(|history| &history.seen).filter(|seen| !void.contains(&seen.position));
-    let mut acts: Vec<Act> = seen
-        .map(|seen| Act {
-            at: seen.at,
-            recorded: seen.recorded,
-            number: number(if by_mail { seen.email } else { seen.phone }),
-            position: Some(seen.position),
-            what: seen.what.clone(),
-        })
-        .chain(posture.acts.iter().cloned())
-        .filter(|act| act.at <= now && act.recorded <= known)
-        .collect();
-    acts.sort_by_key(|act| (act.at, act.position));
-    relevant(&mut acts, now);
-    Ok(Facts {
-        now,
-        recipient: recipient(asked, histories),
-        contact: Contact {
-            channel: asked.channel,
-            technology: asked.technology,
-            purpose: asked.purpose,
-            sub_purpose: asked.sub_purpose,
-            seller: asked.seller.clone(),
-            topic: asked.topic.as_deref().map(|topic| topic_hash(ledger, topic)),
-            mail: asked.mail,
-            caller_id_missing: asked.caller_id_missing,
-            campaign: asked.stats,
-        },
-        acts,
-        switches: posture.switches.with(&asked.policy)?,
-    })
-}
-
-fn recipient(asked: &Asked, histories: &[Arc<History>]) -> Recipient {
-    let (of_number, place) = asked.phone.as_ref().map(phone_place).unwrap_or_default();
-    let said = asked.zip.is_some() || asked.state.is_some();
-    let known = histories.iter().rev().map(|history| &history.known);
-    let home = if said {
-        home_of(asked.zip.as_deref(), asked.state.as_deref())
-    } else {
-        let known = known.clone().find(|known| known.zip.is_some() || known.state.is_some());
-        known.map(|known| home_of(known.zip.as_deref(), known.state.as_deref())).unwrap_or_default()
-    };
-    let line_type = asked.line_type.or_else(|| known.clone().find_map(|known| known.line_type)).unwrap_or_default();
-    let by_table = asked.email.as_ref().is_some_and(|email| {
-        let mut facts = serde_json::Map::new();
-        email_facts(email.as_str(), &mut facts);
-        facts.get("wireless_domain") == Some(&serde_json::Value::Bool(true))
-    });
-    Recipient {
-        country: asked.country.clone().or_else(|| of_number.map(str::to_owned)),
-        line_type,
-        place: place.with_home(home),
-        wireless_domain: asked.wireless_said || by_table,
-    }
-}
-
-/// Versions of the lists that the newest answers came from.
-fn lists(histories: &[Arc<History>], now: Timestamp) -> Vec<(String, String, Option<String>)> {
-    let mut newest: std::collections::BTreeMap<String, (Timestamp, String, Option<String>)> = Default::default();
-    for seen in histories.iter().flat_map(|history| &history.seen).filter(|seen| seen.recorded <= now) {
-        if let (What::ListChecked { list, .. }, Some((version, date))) = (&seen.what, &seen.version)
-            && newest.get(list).is_none_or(|(at, ..)| *at <= seen.at)
-        {
-            newest.insert(list.clone(), (seen.at, version.clone(), date.clone()));
-        }
-    }
-    newest.into_iter().map(|(list, (_, version, date))| (list, version, date)).take(SUBJECTS_MAX).collect()
-}
-
 /// Records the answer; `None` when a cited head moved and all must be done again.
 async fn record(
     ledger: &Ledger,
@@ -293,8 +268,8 @@ async fn record(
     now: Option<Timestamp>,
 ) -> Result<Option<Decided>, DecideError> {
     let decision = EventId::from_bytes(uuid_v7(ledger.now().unix_ms(), ledger.random.bytes())).to_string();
-    let known_at = ledger.head().map_or(gathered.facts.now, |head| head.recorded);
-    let basis = Basis { decision: &decision, pack, heads: &gathered.heads, lists: &gathered.lists, known_at };
+    let Gathered { heads, lists, known_at, .. } = &gathered;
+    let basis = Basis { decision: &decision, pack, heads, lists, known_at: *known_at };
     let data = event_data(asked, &gathered.facts, &answer, &basis);
     let mut event = serde_json::json!({
         "specversion": "1.0", "id": decision, "source": "/tallystick", "type": "decision.contact_recorded", "data": data,

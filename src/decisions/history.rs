@@ -57,6 +57,8 @@ pub(super) struct History {
     /// Subjects that are read together with this one.
     pub merged: Vec<SubjectId>,
     pub known: Known,
+    /// Every part of every entry could be read.
+    pub whole: bool,
 }
 
 /// Histories by subject.
@@ -87,6 +89,7 @@ impl Histories {
                 linked: Vec::new(),
                 merged: Vec::new(),
                 known: Known::default(),
+                whole: true,
             },
         };
         history.head = head;
@@ -138,6 +141,8 @@ fn json(opened: &Opened, kind: PartKind) -> Value {
 impl History {
     fn add(&mut self, ledger: &Ledger, opened: &Opened) {
         let entry = &opened.entry;
+        // Raw parts go first, and say nothing that the others do not.
+        self.whole &= opened.parts.iter().all(|part| part.part.kind == PartKind::Raw || part.plaintext.is_some());
         let mut business = json(opened, PartKind::Business);
         if business.is_null() {
             business = json(opened, PartKind::Public);

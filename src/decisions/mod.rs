@@ -15,14 +15,17 @@ mod fold;
 mod gate;
 mod history;
 mod inputs;
+mod packs;
 mod posture;
 mod question;
 mod record;
 mod replay;
 pub mod scratch;
+mod sources;
 
 pub use audit::{Audit, AuditError, Decision, Finding, Revocation, Span, audit};
 pub use compliance::{Compliance, FindingRow, Lags, RevocationRow};
 pub use gate::{DecideError, Decided, Gate};
+pub use packs::{Rules, pack_of};
 pub use question::{ContactDoc, ContactQuestion, MailDoc, QuestionError, RecipientDoc, StatsDoc};
 pub use replay::{Replay, ReplayError, Stored};

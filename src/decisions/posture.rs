@@ -33,10 +33,18 @@ struct Folded {
     switches: Switches,
     /// Kept suppression tokens, in hexadecimal, with the time each was recorded.
     tokens: HashMap<String, Timestamp>,
-    /// Blind indexes of open items, with the item's position and recorded time.
-    suspects: HashMap<[u8; 16], Vec<(u64, Timestamp)>>,
+    /// Items that named a blind index.
+    suspects: HashMap<[u8; 16], Vec<Suspect>>,
     /// What an open item named.
     items: HashMap<u64, Vec<[u8; 16]>>,
+}
+
+/// An item in quarantine that may be a STOP.
+#[derive(Debug, Clone, Copy)]
+struct Suspect {
+    position: u64,
+    opened: Timestamp,
+    closed: Option<Timestamp>,
 }
 
 /// The newest fold.
@@ -46,8 +54,13 @@ pub(super) struct Postures {
 }
 
 impl Postures {
-    /// The posture up to now, with what is known of these identifiers.
-    pub async fn of(&self, ledger: &Ledger, identifiers: &[Identifier]) -> Result<Posture, DecideError> {
+    /// The posture up to now, with what was known of these identifiers by `known`.
+    pub async fn of(
+        &self,
+        ledger: &Ledger,
+        identifiers: &[Identifier],
+        known: Timestamp,
+    ) -> Result<Posture, DecideError> {
         let mut folded = self.folded.lock().await;
         for position in ledger.noted_from(folded.read).await? {
             let opened = ledger.open_entry(position).await?;
@@ -56,7 +69,7 @@ impl Postures {
         }
         let mut acts = folded.acts.clone();
         for identifier in identifiers {
-            acts.extend(folded.known_of(ledger, identifier));
+            acts.extend(folded.known_of(ledger, identifier, known));
         }
         Ok(Posture { acts, switches: folded.switches })
     }
@@ -67,13 +80,14 @@ fn by_identifier(recorded: Timestamp, position: Option<u64>, what: What) -> Act 
 }
 
 impl Folded {
-    fn known_of(&self, ledger: &Ledger, identifier: &Identifier) -> Vec<Act> {
+    fn known_of(&self, ledger: &Ledger, identifier: &Identifier, known: Timestamp) -> Vec<Act> {
         let token = ledger.secrets.suppression.suppression_token(identifier.kind, &identifier.value);
         let erased = self.tokens.get(&data_encoding::HEXLOWER.encode(&token));
         let erased = erased.map(|recorded| by_identifier(*recorded, None, What::Erased { token_kept: true }));
         let blind = ledger.secrets.blind.blind_index(identifier.kind, &identifier.value);
         let items = self.suspects.get(&blind).into_iter().flatten();
-        let items = items.map(|(position, recorded)| by_identifier(*recorded, Some(*position), What::Reviewed));
+        let open = items.filter(|item| item.closed.is_none_or(|closed| closed > known));
+        let items = open.map(|item| by_identifier(item.opened, Some(item.position), What::Reviewed));
         erased.into_iter().chain(items).collect()
     }
 
@@ -88,7 +102,8 @@ impl Folded {
                 let blinds = named.iter().map(|named| ledger.secrets.blind.blind_index(named.kind, &named.value));
                 let blinds: Vec<[u8; 16]> = blinds.collect();
                 for blind in &blinds {
-                    self.suspects.entry(*blind).or_default().push((entry.position, entry.recorded));
+                    let item = Suspect { position: entry.position, opened: entry.recorded, closed: None };
+                    self.suspects.entry(*blind).or_default().push(item);
                 }
                 self.items.insert(entry.position, blinds);
             }
@@ -96,8 +111,9 @@ impl Folded {
                 let public = json(PartKind::Public);
                 let item = public.get("data").and_then(|data| data.get("item")).and_then(Value::as_u64);
                 for blind in item.and_then(|item| self.items.remove(&item)).unwrap_or_default() {
-                    if let Some(open) = self.suspects.get_mut(&blind) {
-                        open.retain(|(position, _)| Some(*position) != item);
+                    let named = self.suspects.get_mut(&blind).into_iter().flatten();
+                    for suspect in named.filter(|suspect| Some(suspect.position) == item) {
+                        suspect.closed = Some(entry.recorded);
                     }
                 }
             }

@@ -3,14 +3,20 @@
 
 use serde_json::{Map, Value};
 
+use super::gate::DecideError;
 use super::inputs::facts_of;
+use super::packs::pack_of;
 use super::record::answer_data;
+use crate::domain::email::Email;
+use crate::domain::identifier::{Identifier, IdentifierKind};
+use crate::domain::ids::SubjectId;
 use crate::domain::parts::PartKind;
+use crate::domain::phone::Phone;
 use crate::domain::time::Timestamp;
 use crate::ingest::Ledger;
 use crate::ingest::read::{Opened, ReadError};
 use crate::ingest::subjects::SubjectsSealError;
-use crate::policy::contact::{Answer, Pack, builtin, evaluate};
+use crate::policy::contact::{Act, Answer, Channel, Pack, builtin, evaluate};
 
 /// Why a decision cannot be replayed.
 #[derive(Debug, thiserror::Error)]
@@ -24,6 +30,9 @@ pub enum ReplayError {
     /// Neither this build nor the ledger has the pack that it cites.
     #[error("the pack that the decision cites is not here")]
     PackUnknown,
+    /// What it was made from cannot be gathered again.
+    #[error("gather")]
+    Gather(#[from] Box<DecideError>),
     /// The log cannot be read.
     #[error("read")]
     Read(#[from] ReadError),
@@ -43,6 +52,33 @@ pub struct Stored {
     pub subject: Option<String>,
     /// The business data of its entry.
     pub data: Map<String, Value>,
+    /// Number and address asked about, where the personal part still opens.
+    named: Option<(Option<Phone>, Option<Email>)>,
+}
+
+/// What a decision was about, to gather its inputs again.
+pub(super) struct About {
+    pub heads: Vec<(SubjectId, u64)>,
+    pub phone: Option<Phone>,
+    pub email: Option<Email>,
+    pub channel: Channel,
+    pub states: Vec<String>,
+    pub now: Timestamp,
+    pub known_at: Timestamp,
+}
+
+impl About {
+    pub fn identifiers(&self) -> Vec<Identifier> {
+        let phone = self.phone.iter().map(|phone| (IdentifierKind::Phone, phone.as_str().to_owned()));
+        let email = self.email.iter().map(|email| (IdentifierKind::Email, email.as_str().to_owned()));
+        phone.chain(email).map(|(kind, value)| Identifier { kind, value }).collect()
+    }
+}
+
+impl From<DecideError> for ReplayError {
+    fn from(error: DecideError) -> ReplayError {
+        ReplayError::Gather(Box::new(error))
+    }
 }
 
 /// A decision computed again.
@@ -50,7 +86,8 @@ pub struct Stored {
 pub struct Replay {
     /// The decision.
     pub stored: Stored,
-    /// What it was computed from: `reduced`, the inputs in its own entry.
+    /// What it was computed from: `raw`, the log itself up to the heads that it cites; `reduced`, the inputs in its own entry,
+    /// where parts of what it was made from are gone.
     pub from: &'static str,
     /// Members that came out otherwise; none if the decision stands.
     pub differs: Vec<String>,
@@ -83,12 +120,33 @@ impl Stored {
         let business = opened.plaintext(PartKind::Business).ok_or(ReplayError::Gone)?;
         let business: Value = serde_json::from_slice(business).map_err(|_| ReplayError::Gone)?;
         let data = business.get("data").and_then(Value::as_object).cloned().ok_or(ReplayError::Gone)?;
+        let personal: Option<Value> =
+            opened.plaintext(PartKind::Personal).and_then(|bytes| serde_json::from_slice(bytes).ok());
+        let text = |name: &str| Some(personal.as_ref()?.get("data")?.get(name)?.as_str()?.to_owned());
+        let named = personal.is_some().then(|| {
+            let phone = text("phone").and_then(|phone| Phone::parse(&phone, Phone::DEFAULT_COUNTRY).ok());
+            (phone, text("email").and_then(|email| Email::parse(&email).ok()))
+        });
         Ok(Stored {
             position: opened.entry.position,
             recorded: opened.entry.recorded,
             subject: opened.entry.subject.map(|link| link.subject.to_string()),
             data,
+            named,
         })
+    }
+
+    /// What it was about; none where that is gone.
+    pub(super) fn about(&self) -> Option<About> {
+        let (phone, email) = self.named.clone()?;
+        let facts = facts_of(&self.data)?;
+        let mut heads = Vec::new();
+        for head in self.data.get("heads").and_then(Value::as_array).into_iter().flatten() {
+            heads.push((head.get("subject")?.as_str()?.parse().ok()?, head.get("position")?.as_u64()?));
+        }
+        let known_at = Timestamp::parse_rfc3339(self.data.get("known_at")?.as_str()?).ok()?;
+        let states = facts.recipient.place.states().into_iter().map(str::to_owned).collect();
+        Some(About { heads, phone, email, channel: facts.contact.channel, states, now: facts.now, known_at })
     }
 
     /// What a pack makes of the decision's reduced inputs; `None` where they do not read.
@@ -97,32 +155,29 @@ impl Stored {
         Some(evaluate(pack, &facts))
     }
 
-    /// Computes the decision again.
+    /// Computes the decision again, by the rules that it cites and by those of this build, from the acts that were gathered
+    /// again, or from those in its own entry.
     ///
     /// # Errors
-    /// [`ReplayError::PackUnknown`] when the pack that it cites is not of this build.
-    pub fn replay(self) -> Result<Replay, ReplayError> {
+    /// [`ReplayError::PackUnknown`] when neither this build nor the log has the rules that it cites.
+    pub async fn replay(self, ledger: &Ledger, gathered: Option<Vec<Act>>) -> Result<Replay, ReplayError> {
         let today = builtin().ok_or(ReplayError::PackUnknown)?;
-        let cited = self.data.get("pack_sha256").and_then(Value::as_str).unwrap_or_default();
-        if cited != today.digest.to_string() {
-            return Err(ReplayError::PackUnknown);
-        }
-        let facts = facts_of(&self.data).ok_or(ReplayError::Gone)?;
+        let cited = self.data.get("pack_sha256").and_then(Value::as_str).unwrap_or_default().to_owned();
+        let pack = pack_of(ledger, &cited).await?;
+        let mut facts = facts_of(&self.data).ok_or(ReplayError::Gone)?;
+        let from = if gathered.is_some() { "raw" } else { "reduced" };
+        let other = gathered.filter(|acts| *acts != facts.acts);
+        let left_out = other.is_some();
+        facts.acts = other.unwrap_or(facts.acts);
         let again = |pack: &Pack| {
             let answer = evaluate(pack, &facts);
             let data = answer_data(pack, &facts, &answer);
             (answer, differences(&self.data, &data))
         };
-        let (answer, differs) = again(today);
-        let pack_sha256 = today.digest.to_string();
-        Ok(Replay {
-            from: "reduced",
-            today_differs: differs.clone(),
-            differs,
-            pack_sha256,
-            today: answer,
-            stored: self,
-        })
+        let (_, mut differs) = again(&pack);
+        let (answer, today_differs) = again(today);
+        differs.extend(left_out.then(|| "acts".to_owned()));
+        Ok(Replay { from, today_differs, differs, pack_sha256: cited, today: answer, stored: self })
     }
 }
 

@@ -6,6 +6,7 @@ pub mod email;
 pub mod hold;
 pub mod identifier;
 pub mod ids;
+pub mod list;
 pub mod money;
 pub mod nanp;
 pub mod parts;

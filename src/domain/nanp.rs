@@ -125,6 +125,11 @@ pub fn area_codes() -> &'static AreaCodes {
     &TABLE
 }
 
+/// Version and text of the file behind [`area_codes`], for the log.
+pub fn table() -> (&'static str, &'static str) {
+    (&area_codes().version, TEXT)
+}
+
 /// The area code of an E.164 number under +1, or none for other numbers.
 pub fn area_code_of(e164: &str) -> Option<u16> {
     let national = e164.strip_prefix("+1").filter(|national| national.len() == 10)?;

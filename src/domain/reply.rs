@@ -79,6 +79,11 @@ pub fn replies() -> Option<&'static Replies> {
     REPLIES.as_ref()
 }
 
+/// Version and text of the file behind [`replies`], for the log.
+pub fn table() -> (&'static str, &'static str) {
+    (replies().map_or("", |replies| &replies.version), TEXT)
+}
+
 /// The class of a text by the words of this build.
 pub fn classify(text: &str) -> ReplyClass {
     replies().map_or(ReplyClass::Review, |replies| replies.classify(text))

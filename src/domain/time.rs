@@ -257,6 +257,18 @@ impl fmt::Display for Quarter {
     }
 }
 
+impl std::str::FromStr for Quarter {
+    type Err = TimeError;
+
+    fn from_str(text: &str) -> Result<Quarter, TimeError> {
+        let (year, quarter) = text.split_once('Q').ok_or(TimeError::Form)?;
+        match (year.len(), year.parse::<u16>(), quarter.parse::<u16>()) {
+            (4, Ok(year), Ok(quarter @ 1..=4)) => Ok(Quarter(year * 4 + quarter - 1)),
+            _ => Err(TimeError::Form),
+        }
+    }
+}
+
 impl fmt::Debug for Quarter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
@@ -445,6 +457,7 @@ mod tests {
         for ordinal in 0..=Quarter::LAST {
             let quarter = Quarter::from_ordinal(ordinal).unwrap();
             assert_eq!(Quarter::of(quarter.start()), quarter);
+            assert_eq!(quarter.to_string().parse(), Ok(quarter));
             assert_eq!(Quarter::of(Timestamp::from_micros(quarter.end().micros() - 1)), quarter);
         }
         assert_eq!(Quarter::from_ordinal(Quarter::LAST + 1), None);

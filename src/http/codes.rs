@@ -47,6 +47,7 @@ codes! {
     FORBIDDEN FORBIDDEN "forbidden" "The key may not do this";
     GONE GONE "gone" "The bytes are gone";
     HEADER_INVALID BAD_REQUEST "header_invalid" "A header cannot be read";
+    HISTORY_EXPIRED GONE "history_expired" "What was known then can no longer be read";
     IDEMPOTENCY_KEY_INVALID BAD_REQUEST "idempotency_key_invalid" "The Idempotency-Key cannot be read";
     IDEMPOTENCY_KEY_IN_USE CONFLICT "idempotency_key_in_use" "The first request with this Idempotency-Key is still running";
     IDEMPOTENCY_KEY_REUSED UNPROCESSABLE_ENTITY "idempotency_key_reused" "The Idempotency-Key was used with another body";
@@ -55,6 +56,10 @@ codes! {
     IDENTITY_NOT_VERIFIED CONFLICT "identity_not_verified" "The person must be identified first";
     INTERNAL INTERNAL_SERVER_ERROR "internal" "The service failed";
     LAST_ADMIN CONFLICT "last_admin" "This is the only admin key";
+    LIST_LINE_INVALID UNPROCESSABLE_ENTITY "list_line_invalid" "Lines of the list cannot be read";
+    LIST_MISSING SERVICE_UNAVAILABLE "list_missing" "A list that counts cannot be asked";
+    LIST_REFUSED CONFLICT "list_refused" "The list does not follow on the copy that is here";
+    LIST_UNREADABLE UNPROCESSABLE_ENTITY "list_unreadable" "The file is not a list";
     LEDGER_UNKNOWN NOT_FOUND "ledger_unknown" "There is no such ledger here";
     METHOD_NOT_ALLOWED METHOD_NOT_ALLOWED "method_not_allowed" "The route does not take this method";
     MERGE_REFUSED CONFLICT "merge_refused" "The subjects cannot be joined or parted";

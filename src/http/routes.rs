@@ -53,6 +53,8 @@ pub const ROUTES: &[Route] = &[
     route("POST", "/v1/decisions/contact", Needs(Action::DecisionsMake)),
     route("GET", "/v1/decisions/{decision}", Needs(Action::DecisionsRead)),
     route("POST", "/v1/decisions/{decision}/replay", Needs(Action::DecisionsRead)),
+    route("GET", "/v1/lists", Needs(Action::DecisionsRead)),
+    route("POST", "/v1/lists", Needs(Action::ListsManage)),
     route("GET", "/v1/views/journal", Needs(Action::ViewsRead)),
     route("GET", "/v1/views/roi", Needs(Action::ViewsRead)),
     route("GET", "/v1/views/health", Needs(Action::ViewsRead)),

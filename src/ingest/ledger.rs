@@ -154,6 +154,10 @@ pub struct Ledger {
     /// Held while keys are being destroyed: erasures and retention go one after the other.
     pub destroying: tokio::sync::Mutex<()>,
     pub(super) noted: Mutex<super::noted::Noted>,
+    pub(super) horizons: tokio::sync::Mutex<super::horizon::Horizons>,
+    pub(super) lists: tokio::sync::Mutex<super::lists::Lists>,
+    /// Held while a list is taken in.
+    pub(super) importing: tokio::sync::Mutex<()>,
     /// Number of the next registration of a customer's type; held while one is registered.
     pub(super) registering: tokio::sync::Mutex<u64>,
 }
@@ -212,6 +216,9 @@ impl Ledger {
             erased_elsewhere: Mutex::new(Vec::new()),
             destroying: tokio::sync::Mutex::new(()),
             noted: Mutex::default(),
+            horizons: tokio::sync::Mutex::default(),
+            lists: tokio::sync::Mutex::default(),
+            importing: tokio::sync::Mutex::new(()),
             registering: tokio::sync::Mutex::new(0),
         });
         ledger.rebuild().await?;

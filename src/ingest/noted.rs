@@ -15,10 +15,15 @@ use crate::chain::decode::EntryRef;
 
 /// Entries read at a time.
 const CHUNK: u64 = 4_096;
+/// Raised whenever [`is_noted`] learns a type: a file of an earlier version lacks its entries.
+const VERSION: u32 = 2;
 
 /// Positions of noted entries, and how far the log was read for them.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct Noted {
+    /// What counted as policy when the file was written.
+    #[serde(default)]
+    version: u32,
     through: u64,
     positions: Vec<u64>,
     #[serde(skip)]
@@ -29,7 +34,8 @@ pub(super) struct Noted {
 pub(super) fn is_noted(event_type: &str) -> bool {
     matches!(
         event_type,
-        "policy.emergency_declared"
+        "list.imported"
+            | "policy.emergency_declared"
             | "policy.registration_recorded"
             | "policy.pack_activated"
             | "suppression.token_kept"
@@ -39,6 +45,7 @@ pub(super) fn is_noted(event_type: &str) -> bool {
             | "quarantine.replayed"
             | "quarantine.resolved"
             | "quarantine.translated"
+            | "retention.completed"
     )
 }
 
@@ -71,7 +78,7 @@ impl Ledger {
         let size = self.size();
         // A file that does not read, or is of a longer log, is as good as none.
         let kept = std::fs::read(self.noted_file()).ok().and_then(|bytes| serde_json::from_slice::<Noted>(&bytes).ok());
-        let mut found = kept.filter(|kept| kept.through <= size).unwrap_or_default();
+        let mut found = kept.filter(|kept| kept.through <= size && kept.version == VERSION).unwrap_or_default();
         while found.through < size {
             let end = size.min(found.through + CHUNK);
             for (position, bytes) in self.store().entries_from(found.through, end).await? {
@@ -82,6 +89,7 @@ impl Ledger {
             }
             found.through = end;
         }
+        found.version = VERSION;
         if let Ok(text) = serde_json::to_vec(&found)
             && let Err(error) = std::fs::write(self.noted_file(), text)
         {

@@ -70,6 +70,8 @@ pub enum Action {
     EventsAppend,
     /// List, make and revoke API keys.
     KeysManage,
+    /// Take in lists of numbers and addresses.
+    ListsManage,
     /// Make ledgers.
     LedgersManage,
     /// See a ledger's own state.
@@ -106,7 +108,7 @@ pub enum Action {
 
 impl Action {
     /// Every action.
-    pub const ALL: [Action; 23] = [
+    pub const ALL: [Action; 24] = [
         Action::ClockConfirm,
         Action::DecisionsMake,
         Action::DecisionsRead,
@@ -114,6 +116,7 @@ impl Action {
         Action::ExportCreate,
         Action::EventsAppend,
         Action::KeysManage,
+        Action::ListsManage,
         Action::LedgersManage,
         Action::LedgerRead,
         Action::LogEntries,

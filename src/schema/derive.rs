@@ -49,6 +49,11 @@ fn wireless_domains() -> &'static WirelessDomains {
     &DOMAINS
 }
 
+/// Version and text of the table of domains that carry mail to phones, for the log.
+pub fn wireless_table() -> (&'static str, &'static str) {
+    (&wireless_domains().version, WIRELESS_TEXT)
+}
+
 /// The derived facts of an event's data, before it is divided. Empty for most types.
 pub fn derive(event_type: &str, data: &Value) -> Map<String, Value> {
     let mut facts = Map::new();

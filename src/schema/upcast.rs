@@ -24,6 +24,10 @@ pub struct Upcast {
 pub const UPCASTS: &[Upcast] = &[
     // Version 2 knows one profile and the campaign of an audit more; what was recorded before is as it was.
     Upcast { event_type: "export.created", from: 1, apply: |_, _| () },
+    // Version 2 carries the text of a file, or names the files of a pack.
+    Upcast { event_type: "policy.pack_registered", from: 1, apply: |_, _| () },
+    // Version 2 says which area codes a copy covers, and knows removals; a copy that does not say covers all.
+    Upcast { event_type: "list.imported", from: 1, apply: |_, _| () },
 ];
 
 /// The steps from `version` of a type to `newest`, in order, or the version from which one is missing.

@@ -33,6 +33,7 @@ const POSTGRES: &[(i64, &str, &str)] = &[
     (4, "grants", include_str!("../../migrations/postgres/0004_grants.sql")),
     (20, "consent targets", include_str!("../../migrations/postgres/0020_consent_targets.sql")),
     (21, "rewrap", include_str!("../../migrations/postgres/0021_rewrap.sql")),
+    (22, "lists", include_str!("../../migrations/postgres/0022_lists.sql")),
 ];
 
 /// Brings the three files of one ledger to this program's schema version.

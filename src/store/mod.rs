@@ -17,6 +17,7 @@ mod heads;
 pub mod index;
 mod keys;
 mod leases;
+mod lists;
 mod migrate;
 mod pack;
 mod payloads;

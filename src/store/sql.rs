@@ -75,6 +75,11 @@ pub(super) const LEDGER_INSERT: &str = "INSERT INTO ledgers (ledger, origin, scr
 pub(super) const LEDGER_READ: &str = "SELECT ledger, origin, scratch, created FROM ledgers WHERE ledger = $1";
 pub(super) const LEDGERS_READ: &str = "SELECT ledger, origin, scratch, created FROM ledgers ORDER BY ledger";
 
+/// For Postgres alone, where servers share a database and with it lists; on SQLite a list is a file.
+pub(super) const LIST_CHUNK_INSERT: &str = "INSERT INTO list_chunks (ledger, version, chunk, tokens) \
+     VALUES ($1, $2, $3, $4) ON CONFLICT (ledger, version, chunk) DO NOTHING";
+pub(super) const LIST_CHUNK: &str = "SELECT tokens FROM list_chunks WHERE ledger = $1 AND version = $2 AND chunk = $3";
+
 /// Statements that both engines run as they stand.
 #[cfg(test)]
 pub(super) const SHARED: &[&str] = &[
@@ -222,6 +227,16 @@ pub(super) mod postgres {
          WHERE ledger = $1 AND slot = ANY($2::bigint[])";
 
     #[cfg(test)]
-    pub(in crate::store) const ALL: &[&str] =
-        &[APPEND_FIRST, APPEND, ENTRIES_AT, ENTRY_COLUMNS, DEKS_INSERT, DEKS_AT, DEKS_DELETE, PAYLOADS_DELETE];
+    pub(in crate::store) const ALL: &[&str] = &[
+        APPEND_FIRST,
+        APPEND,
+        ENTRIES_AT,
+        ENTRY_COLUMNS,
+        DEKS_INSERT,
+        DEKS_AT,
+        DEKS_DELETE,
+        PAYLOADS_DELETE,
+        super::LIST_CHUNK_INSERT,
+        super::LIST_CHUNK,
+    ];
 }

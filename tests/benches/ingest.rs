@@ -3,7 +3,7 @@
 //!
 //! TALLYSTICK_BENCH_EVENTS   events a throughput row posts (default 300000)
 //! TALLYSTICK_BENCH_STORED   events to load before a second round of the rows (default 0; 10000000 for the long lane)
-//! TALLYSTICK_BENCH_ROWS     some of batches,single,fixed,import (default all)
+//! TALLYSTICK_BENCH_ROWS     some of dry,batches,single,fixed,decisions,import (default all)
 //! TALLYSTICK_BENCH_POSTGRES a Postgres URL to measure that engine too; its database should be empty
 //! TALLYSTICK_BENCH_ENGINES  some of sqlite,postgres (default all)
 //! TALLYSTICK_BENCH_FOLDER   measure the rows on a data directory that is there already, and nothing else; its admin key in
@@ -219,8 +219,25 @@ fn throughput(
     (rate(events, took), latencies, lag_max.load(Ordering::Relaxed))
 }
 
-/// Posts single events at a fixed rate; latencies count from when each should have started.
-fn fixed_rate(server: &Server, phase: &Phase, per_second: u64, seconds: u64, connections: u64) -> Vec<Duration> {
+/// What a row at a fixed rate posts.
+struct Posts {
+    path: &'static str,
+    status: u16,
+    body: fn(&mut Workload, &mut String),
+}
+
+const EVENTS: Posts = Posts { path: "/v1/events", status: 201, body: Workload::event };
+const DECISIONS: Posts = Posts { path: "/v1/decisions/contact", status: 200, body: Workload::question };
+
+/// Posts one by one at a fixed rate; latencies count from when each should have started.
+fn fixed_rate(
+    server: &Server,
+    phase: &Phase,
+    posts: &Posts,
+    per_second: u64,
+    seconds: u64,
+    connections: u64,
+) -> Vec<Duration> {
     let events = per_second * seconds;
     let first = phase.serial.fetch_add(events + 1_000, Ordering::SeqCst);
     let seen = phase.seen.load(Ordering::SeqCst);
@@ -237,12 +254,13 @@ fn fixed_rate(server: &Server, phase: &Phase, per_second: u64, seconds: u64, con
                     let mut turn = lane;
                     while turn < events {
                         body.clear();
-                        work.event(&mut body);
+                        (posts.body)(&mut work, &mut body);
                         let intended = started + Duration::from_nanos(turn * 1_000_000_000 / per_second);
                         if let Some(wait) = intended.checked_duration_since(Instant::now()) {
                             std::thread::sleep(wait);
                         }
-                        assert_eq!(connection.post("application/json", body.as_bytes()).0, 201);
+                        let (status, answer) = connection.send("POST", posts.path, "application/json", body.as_bytes());
+                        assert_eq!(status, posts.status, "{}", String::from_utf8_lossy(answer));
                         latencies.push(intended.elapsed());
                         turn += connections;
                     }
@@ -294,11 +312,20 @@ fn rows(server: &Server, phase: &Phase, bare: f64, at: &str) {
         );
     }
     if wanted("fixed") {
-        let fixed = fixed_rate(server, phase, 5_000, 10, 32);
+        let fixed = fixed_rate(server, phase, &EVENTS, 5_000, 10, 32);
         println!(
             "| fixed 5,000 single events/s, 32 connections | {at} | 5000 events/s | | p50 {}, p99 {} from intended start |",
             quantile(&fixed, 500),
             quantile(&fixed, 990)
+        );
+    }
+    if wanted("decisions") {
+        let decided = fixed_rate(server, phase, &DECISIONS, 1_000, 20, 32);
+        println!(
+            "| fixed 1,000 contact decisions/s, each recorded, 32 connections | {at} | 1000 decisions/s | | p50 {}, p99 {}, p99.9 {} from intended start |",
+            quantile(&decided, 500),
+            quantile(&decided, 990),
+            quantile(&decided, 999)
         );
     }
     if wanted("import") {
@@ -308,6 +335,24 @@ fn rows(server: &Server, phase: &Phase, bare: f64, at: &str) {
             new / bare
         );
     }
+}
+
+/// How many questions one core judges a second, in memory: facts of every case of the packs in turn, nothing recorded.
+fn dry(seconds: u64) {
+    let pack = tallystick::policy::contact::builtin().unwrap();
+    let cases = tallystick::policy::contact::builtin_cases().unwrap();
+    let (begun, mut judged) = (Instant::now(), 0_u64);
+    while begun.elapsed() < Duration::from_secs(seconds) {
+        for case in &cases {
+            std::hint::black_box(tallystick::policy::contact::evaluate(pack, std::hint::black_box(&case.facts)));
+        }
+        judged += cases.len() as u64;
+    }
+    println!(
+        "dry evaluation of {} cases in turn: {:.0} a second on one core",
+        cases.len(),
+        rate(judged, begun.elapsed())
+    );
 }
 
 fn engine(name: &str, folder: &Path, database: Option<&str>, bare: f64) {
@@ -367,6 +412,9 @@ fn engine(name: &str, folder: &Path, database: Option<&str>, bare: f64) {
 fn main() {
     if std::env::args().any(|argument| argument == "--list") {
         return;
+    }
+    if wanted("dry") {
+        dry(3);
     }
     if let Ok(folder) = std::env::var("TALLYSTICK_BENCH_FOLDER") {
         let server = Server::serve(Path::new(&folder), &std::env::var("TALLYSTICK_BENCH_KEY").unwrap());

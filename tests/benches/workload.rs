@@ -72,6 +72,20 @@ impl Workload {
         }
     }
 
+    /// Appends a question about somebody known to `out`.
+    pub fn question(&mut self, out: &mut String) {
+        use std::fmt::Write;
+        let person = self.stream.below(self.seen) * 64 + self.lane;
+        let (channel, technology) = [("voice", "manual"), ("voice", "ai_voice"), ("sms", "autodialed")]
+            [usize::try_from(self.stream.below(3)).unwrap_or(0)];
+        let _ = write!(
+            out,
+            r#"{{"recipient":{{"phone":"+1{:03}555{:04}","line_type":"mobile"}},"contact":{{"channel":"{channel}","technology":"{technology}","purpose":"marketing","seller":"broker-a","topic":"listing-offer"}}}}"#,
+            201 + person / 10_000 % 799,
+            person % 10_000
+        );
+    }
+
     /// Appends one event to `out`.
     pub fn event(&mut self, out: &mut String) {
         use std::fmt::Write;

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use serde_json::{Value, json};
-use tallystick::decisions::{ContactQuestion, DecideError, Gate, Stored, scratch};
+use tallystick::decisions::{ContactQuestion, DecideError, Gate, Rules, Stored, scratch};
 use tallystick::domain::ids::{LedgerId, PrincipalId, uuid_v7};
 use tallystick::domain::time::Timestamp;
 use tallystick::ingest::create::NewLedger;
 use tallystick::ingest::{Ledger, LedgerOptions, Limits, Outcome};
-use tallystick::policy::contact::{Vector, builtin_cases, vectors};
+use tallystick::policy::contact::{PackText, Vector, builtin, builtin_cases, builtin_texts, vectors};
 use tallystick::runtime::{Clock, Randomness, Tasks};
 use tallystick::store::Location;
 
@@ -197,15 +197,20 @@ async fn a_decision_is_computed_again_from_its_own_entry() {
     let (_, _, allowed) = decide(&bench.ledger, &gate, "+16145550101").await;
     let (_, _, refused) = decide(&bench.ledger, &gate, "+16145550102").await;
     bench.reopen().await;
-    for decision in [allowed, refused] {
-        let replay = Stored::find(&bench.ledger, &decision).await.unwrap().replay().unwrap();
-        assert_eq!(replay.differs, Vec::<String>::new());
+    let gate = Gate::default();
+    for decision in [&allowed, &refused] {
+        let replay = gate.replay(&bench.ledger, decision).await.unwrap();
+        assert_eq!((replay.from, replay.differs), ("raw", Vec::<String>::new()));
+        let reduced = Stored::find(&bench.ledger, decision).await.unwrap().replay(&bench.ledger, None).await.unwrap();
+        assert_eq!((reduced.from, reduced.differs), ("reduced", Vec::<String>::new()));
     }
-    // The control: a record that says otherwise is noticed.
-    let (_, _, third) = decide(&bench.ledger, &gate, "+16145550103").await;
-    let mut stored = Stored::find(&bench.ledger, &third).await.unwrap();
+    // The controls: a record that says otherwise is noticed, and one that left something out.
+    let mut stored = Stored::find(&bench.ledger, &refused).await.unwrap();
     stored.data.insert("allow".to_owned(), json!(true));
-    assert_eq!(stored.replay().unwrap().differs, ["allow"]);
+    assert_eq!(stored.replay(&bench.ledger, None).await.unwrap().differs, ["allow"]);
+    let stored = Stored::find(&bench.ledger, &allowed).await.unwrap();
+    let differs = stored.replay(&bench.ledger, Some(Vec::new())).await.unwrap().differs;
+    assert!(differs.contains(&"acts".to_owned()) && differs.contains(&"allow".to_owned()), "{differs:?}");
     assert!(Stored::find(&bench.ledger, "01a1a1ec-9980-7000-8000-000000000000").await.is_err());
 }
 
@@ -390,4 +395,39 @@ fn an_evaluation_costs() {
     }
     let took = started.elapsed();
     println!("{done} evaluations with their next minute in {took:?}: {:?} each, {allowed} allowed", took / done);
+}
+
+/// A decision made under rules of another day, as the log has them.
+async fn rules_of_another_day(location: Option<Location>, seed: u64) {
+    let mut bench = support::scratch(location, seed).await;
+    let texts: Vec<(String, String)> = builtin_texts()
+        .iter()
+        .map(|file| (file.name.to_owned(), file.text.replace("hours = \"08:00-21:00\"", "hours = \"08:00-09:00\"")))
+        .collect();
+    let texts: Vec<PackText<'_>> = texts.iter().map(|(name, text)| PackText { name, text }).collect();
+    let rules = Rules::parse(&texts).unwrap();
+    let digest = rules.pack.digest.to_string();
+    assert_ne!(digest, builtin().unwrap().digest.to_string());
+    recorded(post(&bench.ledger, consent("c1", "lead-1", "+16145550101")).await);
+    let (_, reasons, decision) = decide(&bench.ledger, &Gate::under(rules), "+16145550101").await;
+    assert!(reasons.contains(&"QUIET_HOURS_FEDERAL"), "{reasons:?}");
+    bench.reopen().await;
+    let replay = Gate::default().replay(&bench.ledger, &decision).await.unwrap();
+    assert_eq!((replay.from, replay.differs, replay.pack_sha256), ("raw", Vec::<String>::new(), digest));
+    assert!(replay.today.allow, "today's rules say otherwise");
+    assert!(["allow", "pack_sha256"].iter().all(|name| replay.today_differs.iter().any(|member| member == name)));
+    // The files are in the log once, however many decisions cite them.
+    let size = bench.ledger.size();
+    let (_, _, again) = decide(&bench.ledger, &Gate::default(), "+16145550101").await;
+    let first = bench.ledger.size() - size;
+    decide(&bench.ledger, &Gate::default(), "+16145550101").await;
+    assert_eq!(bench.ledger.size() - size - first, 1, "{again}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_decision_is_computed_again_under_the_rules_of_its_day() {
+    rules_of_another_day(None, 171).await;
+    let Some(engine) = crate::engines::Engine::postgres().await else { return };
+    let crate::engines::Engine::Postgres(url) = engine else { return };
+    rules_of_another_day(Some(Location::Postgres(url)), 172).await;
 }

@@ -2,6 +2,7 @@
 
 mod access;
 mod admin;
+mod bad_input;
 mod console;
 mod decisions;
 mod documents;
@@ -9,6 +10,7 @@ mod exports;
 mod forms;
 mod hostile;
 mod limits;
+mod lists;
 mod log;
 mod people;
 mod privacy;

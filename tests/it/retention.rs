@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use tallystick::domain::ids::SubjectId;
 use tallystick::domain::parts::RetentionClass;
 use tallystick::domain::time::Timestamp;
+use tallystick::http::state::Settings;
 use tallystick::ingest::admit::SubmitOptions;
 use tallystick::jobs::retention::{Report, RetainError, RetainOptions, Verdict, plan, run};
 use tallystick::projections::Projections;
@@ -14,6 +15,7 @@ use tallystick::views::Instants;
 use tallystick::views::consent::{ConsentStanding, state};
 
 use crate::erasure::{types, verified};
+use crate::http::serve_bench;
 use crate::support::{Bench, options, received, recorded, scratch, time};
 
 async fn tell(bench: &Bench, now: &str, person: usize, kind: &str, data: Value) -> SubjectId {
@@ -132,4 +134,23 @@ async fn a_hold_stops_every_clock() {
     let report = retain(&bench, "2027-04-02T00:00:00Z", None).await.unwrap();
     assert_eq!(report.keys, 1, "the release let it go");
     assert!(verified(&bench).await.ok);
+}
+
+/// What was known before the first instant that is kept has no answer any more, and says so.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_instant_before_what_is_kept_is_refused() {
+    let bench = scratch(None, 2204).await;
+    let subject = tell(&bench, "2026-11-20T12:00:00Z", 1, "consent.granted", consent(1)).await;
+    let served = serve_bench(bench, Settings::default()).await;
+    let ask = async |query: &str| served.get(&format!("/v1/subjects/{subject}/consent{query}")).await;
+    ask("?as_of=2026-12-01T00:00:00Z").await.ok(200);
+    let now = "2032-01-03T00:00:00Z";
+    retain(&served.bench, now, None).await.unwrap();
+    let problem = ask("?as_of=2026-12-01T00:00:00Z").await.refused(410, "history_expired");
+    assert!(problem["detail"].as_str().unwrap().contains("2027-01-01T00:00:00.000000Z"), "{problem}");
+    ask("?known_at=2026-12-31T23:59:59.999999Z").await.refused(410, "history_expired");
+    served.get("/v1/views/consent?known_at=2026-12-01T00:00:00Z").await.refused(410, "history_expired");
+    // From the first instant on, and now: the consent in force was carried.
+    ask("?as_of=2027-01-01T00:00:00Z").await.ok(200);
+    assert!(ask("").await.ok(200).to_string().contains("granted"));
 }

@@ -6,6 +6,23 @@ use serde_json::{Value, json};
 use tallystick::chain::entry::EntryRef;
 use tallystick::ingest::{Ledger, Outcome, Receipt};
 
+/// SplitMix64: a repeatable stream.
+pub struct Dice(pub u64);
+
+impl Dice {
+    pub fn roll(&mut self, sides: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut word = self.0;
+        word = (word ^ (word >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        word = (word ^ (word >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (word ^ (word >> 31)) % sides
+    }
+
+    pub fn of<T: Clone>(&mut self, list: &[T]) -> T {
+        list[usize::try_from(self.roll(list.len() as u64)).unwrap()].clone()
+    }
+}
+
 /// Where all of them come from.
 pub const SOURCE: &str = "/script";
 

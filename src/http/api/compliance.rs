@@ -6,8 +6,9 @@ use serde::Serialize;
 use serde_json::json;
 use utoipa::ToSchema;
 
-use super::views::caught_up;
+use super::views::{self, caught_up};
 use crate::decisions::{AuditError, Compliance, FindingRow, RevocationRow, Span, audit};
+use crate::domain::parts::RetentionClass;
 use crate::domain::time::Timestamp;
 use crate::http::csv::{Cell, table};
 use crate::http::error::{Problem, chain};
@@ -69,6 +70,10 @@ pub async fn view_consent(caller: Caller, params: Params, headers: HeaderMap) ->
         known_at: params.time("known_at")?.unwrap_or(Timestamp::MAX),
     };
     let service = &caller.service;
+    let (classes, begins) = ([RetentionClass::Consent, RetentionClass::Contact], params.time("from")?);
+    if let Some(earliest) = begins.into_iter().chain(params.time("known_at")?).min() {
+        views::kept(&service.ledger, &classes, earliest).await?;
+    }
     let as_csv = wants_csv(&headers);
     match params.text("report").unwrap_or("activity") {
         "activity" => {

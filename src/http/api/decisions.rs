@@ -26,6 +26,7 @@ impl From<DecideError> for Problem {
                 "only a scratch ledger takes switches from the question",
             ),
             DecideError::Submit(error) => error.into(),
+            DecideError::List(error) => error.into(),
             DecideError::Busy => {
                 let detail = "Events about the person were recorded each time; nothing was answered. Ask again.";
                 let mut problem = Problem::new(codes::DECISION_BUSY, detail);
@@ -47,6 +48,7 @@ impl From<ReplayError> for Problem {
             ReplayError::PackUnknown => {
                 Problem::new(codes::PACK_UNKNOWN, "The decision cites rules of another version than this build has.")
             }
+            ReplayError::Gather(error) => (*error).into(),
             other => Problem::internal(chain(&other)),
         }
     }
@@ -129,8 +131,9 @@ pub async fn decision_read(caller: Caller, Path(decision): Path<String>) -> Resu
 
 /// Compute a decision again
 ///
-/// From the reduced inputs in its own entry, by the rules that it cites: `identical` says whether every member came out as
-/// recorded, `differs` which did not. `today` says what the rules of this build make of the same inputs.
+/// By the rules that it cites, of this build or as the log has them, from the log up to the heads that it cites (`from` is
+/// `raw`) or, where parts of that are gone, from the reduced inputs in its own entry (`reduced`): `identical` says whether
+/// every member came out as recorded, `differs` which did not. `today` says what the rules of this build make of the same inputs.
 #[utoipa::path(
     post,
     path = "/v1/decisions/{decision}/replay",
@@ -144,8 +147,8 @@ pub async fn decision_read(caller: Caller, Path(decision): Path<String>) -> Resu
     )
 )]
 pub async fn decision_replay(caller: Caller, Path(decision): Path<String>) -> Result<Response<Body>, Problem> {
-    let stored = Stored::find(&caller.service.ledger, &decision).await?;
-    Ok(json_response(&replay_view(&stored.replay()?)))
+    let service = &caller.service;
+    Ok(json_response(&replay_view(&service.gate.replay(&service.ledger, &decision).await?)))
 }
 
 /// A replay, as clients see it.

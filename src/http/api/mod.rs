@@ -12,6 +12,7 @@ pub mod holds;
 pub mod journal;
 pub mod keys;
 pub mod ledgers;
+pub mod lists;
 pub mod log;
 pub mod merge;
 pub mod privacy_acts;

@@ -13,6 +13,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::subjects;
+use crate::domain::parts::RetentionClass;
 use crate::domain::time::Timestamp;
 use crate::http::codes;
 use crate::http::csv::{Cell, table};
@@ -20,6 +21,7 @@ use crate::http::error::{Problem, chain};
 use crate::http::front::Caller;
 use crate::http::paging::json_response;
 use crate::http::request::{Params, Preferences, wants_csv};
+use crate::ingest::Ledger;
 use crate::views::consent::{ConsentCell, HistoryAct};
 use crate::views::roi::{Dimension, Roi, RoiMoney, RoiQuery};
 use crate::views::{Instants, ViewError, consent, health, quarantine, roi};
@@ -248,6 +250,7 @@ pub async fn subject_consent(
         as_of: params.time("as_of")?.unwrap_or(now),
         known_at: params.time("known_at")?.unwrap_or(Timestamp::MAX),
     };
+    kept(ledger, &[RetentionClass::Consent], at.as_of.min(at.known_at)).await?;
     let store = ledger.store();
     let subjects = ledger.union_of(&subject, at.known_at).await?;
     let cells = consent::state(&store, &subjects, at).await?;
@@ -259,6 +262,20 @@ pub async fn subject_consent(
         cells,
         acts,
     }))
+}
+
+/// Refuses a question about an instant of which not everything is kept.
+///
+/// # Errors
+/// `history_expired`, with the first instant that can be asked about.
+pub(super) async fn kept(ledger: &Ledger, classes: &[RetentionClass], at: Timestamp) -> Result<(), Problem> {
+    match ledger.history_begins(classes).await? {
+        Some(begins) if at < begins => Err(Problem::new(
+            codes::HISTORY_EXPIRED,
+            format!("Not all of what was known then is kept; the first instant that can be asked about is {begins}."),
+        )),
+        _ => Ok(()),
+    }
 }
 
 /// List what waits in quarantine

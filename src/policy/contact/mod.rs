@@ -39,6 +39,6 @@ pub use facts::{
     StopBy, SubPurpose, Technology, What,
 };
 pub use pack::{Pack, PackError, PackText, RuleChange, builtin, builtin_texts};
-pub use place::{Home, Place, home_of, phone_place};
+pub use place::{Home, Place, home_of, phone_place, zip_table};
 pub use switches::{SwitchError, Switches};
 pub use vectors::{Expected, Vector, VectorError, builtin_cases, cases, compare, vectors};

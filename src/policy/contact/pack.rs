@@ -236,6 +236,16 @@ impl Pack {
     /// # Errors
     /// [`PackError`] names the first row that is wrong.
     pub fn parse(texts: &[PackText<'_>]) -> Result<Pack, PackError> {
+        let places = [area_codes().version.as_str(), zip_version()];
+        Pack::parse_beside(texts, &places)
+    }
+
+    /// Reads the files of a pack that was applied with tables of these versions: places come from tables of their own, and
+    /// another table may give another answer, so it gives another digest.
+    ///
+    /// # Errors
+    /// As [`Pack::parse`].
+    pub fn parse_beside(texts: &[PackText<'_>], places: &[&str]) -> Result<Pack, PackError> {
         let (mut rules, mut holidays, mut findings, mut versions) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         let mut preimage = Vec::new();
         for PackText { name, text } in texts {
@@ -249,8 +259,7 @@ impl Pack {
             holidays.extend(file.holiday);
             findings.extend(file.finding);
         }
-        // Places come from tables of their own: another table may give another answer, so it gives another digest.
-        for version in [area_codes().version.as_str(), zip_version()] {
+        for version in places {
             preimage.extend_from_slice(version.as_bytes());
             preimage.push(0);
         }

@@ -105,6 +105,11 @@ pub fn zip_version() -> &'static str {
     &zip_codes().0.version
 }
 
+/// Version and text of the ZIP table, for the log.
+pub fn zip_table() -> (&'static str, &'static str) {
+    (zip_version(), ZIP_TEXT)
+}
+
 /// States and zones of an address known by its ZIP code, its state, or both. A ZIP narrows the zones; where the two name
 /// different states both are minded.
 pub fn home_of(zip: Option<&str>, state: Option<&str>) -> Home {

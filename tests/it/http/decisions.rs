@@ -40,7 +40,7 @@ async fn a_decision_is_answered_read_and_computed_again() {
     let read = served.call(Role::Reader, "GET", &path, &[], Body::empty()).await.ok(200);
     assert_eq!((&read["reasons"], &read["position"]), (&decided["reasons"], &decided["position"]));
     let replay = served.call(Role::Auditor, "POST", &format!("{path}/replay"), &[], Body::empty()).await.ok(200);
-    assert_eq!((&replay["identical"], &replay["from"]), (&json!(true), &json!("reduced")), "{replay}");
+    assert_eq!((&replay["identical"], &replay["from"]), (&json!(true), &json!("raw")), "{replay}");
     let absent = "/v1/decisions/01a1a1ec-9980-7000-8000-000000000000";
     served.call(Role::Reader, "GET", absent, &[], Body::empty()).await.refused(404, "not_found");
 }

@@ -1,0 +1,112 @@
+//! Ten thousand decisions about people with made-up histories, each recorded and computed again from the log.
+
+use std::sync::Arc;
+
+use futures_util::{StreamExt, stream};
+use serde_json::{Value, json};
+use tallystick::decisions::{ContactQuestion, Gate};
+use tallystick::domain::ids::PrincipalId;
+use tallystick::domain::time::Timestamp;
+
+use crate::script::Dice;
+use crate::support::{options, received, scratch};
+
+const ACTOR: PrincipalId = PrincipalId::from_bytes([9; 16]);
+const PEOPLE: u64 = 400;
+const DECISIONS: u64 = 10_000;
+/// Decisions under way at once.
+const WIDTH: usize = 32;
+const SELLERS: [&str; 2] = ["broker-a", "broker-b"];
+/// Area codes of one zone, of two, of a state with hours of its own, of a state that closes on Sundays, of none.
+const AREAS: [&str; 8] = ["614", "850", "928", "212", "801", "401", "215", "833"];
+
+fn phone(person: u64) -> String {
+    format!("+1{}555{person:04}", AREAS[usize::try_from(person % 8).unwrap()])
+}
+
+/// Something that happened to a person: of any of the kinds that rules look at.
+fn event(dice: &mut Dice, number: u64, now: Timestamp) -> Value {
+    let person = dice.roll(PEOPLE);
+    let seller = dice.of(&SELLERS);
+    let technologies = dice.of(&[json!(["manual"]), json!(["automated"]), json!(["manual", "automated"])]);
+    let phone = phone(person);
+    let (event_type, data) = match dice.roll(14) {
+        0..=3 => (
+            "consent.granted",
+            json!({ "kind": dice.of(&["pewc", "pewc", "pec", "oral"]), "phone": phone, "sellers": [seller],
+                "channels": ["voice", "sms"], "technologies": technologies, "purposes": ["marketing", "informational"],
+                "disclosure": { "authorizes_automated": dice.roll(5) > 0, "not_condition_of_purchase": true },
+                "signature": dice.of(&["checkbox_and_submit", "checkbox_and_submit", "prechecked_box"]) }),
+        ),
+        4 => ("consent.revoked", json!({ "method": "reply", "phone": phone })),
+        5 => (
+            "contact.received",
+            json!({ "channel": "sms", "phone": phone, "body": dice.of(&["STOP", "ok", "please stop it", "START", "who is this? wrong number"]) }),
+        ),
+        6..=8 => (
+            "contact.attempted",
+            json!({ "channel": dice.of(&["voice", "sms"]), "technology": dice.of(&["manual", "ai_voice"]),
+                "purpose": "marketing", "seller": seller, "phone": phone, "topic": "house" }),
+        ),
+        9 | 10 => (
+            "suppression.list_checked",
+            json!({ "list": dice.of(&["ndnc", "ndnc", "rnd", "litigator"]), "phone": phone,
+                "result": dice.of(&["not_listed", "listed", "not_listed", "no"]) }),
+        ),
+        11 => ("suppression.dnc_requested", json!({ "method": "voice", "phone": phone, "seller": seller })),
+        12 => ("relationship.inquiry_recorded", json!({ "seller": seller, "phone": phone })),
+        _ => ("privacy.objected", json!({ "against": ["marketing"], "phone": phone })),
+    };
+    let time = now.checked_add_micros(-i64::try_from(dice.roll(3 * 86_400_000_000)).unwrap()).unwrap();
+    json!({ "specversion": "1.0", "id": format!("e-{number}"), "source": "/dice", "type": event_type,
+        "subject": format!("lead-{person}"), "time": time, "data": data })
+}
+
+fn question(dice: &mut Dice) -> ContactQuestion {
+    let person = dice.roll(PEOPLE + 20);
+    let body = json!({
+        "recipient": { "phone": phone(person), "line_type": dice.of(&["mobile", "landline", "unknown"]) },
+        "contact": { "channel": dice.of(&["voice", "sms"]), "technology": dice.of(&["manual", "autodialed", "ai_voice"]),
+            "purpose": dice.of(&["marketing", "marketing", "informational"]), "seller": dice.of(&SELLERS), "topic": "house" },
+    });
+    serde_json::from_value(body).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ten_thousand_decisions_are_computed_again_to_the_same() {
+    let mut bench = scratch(None, 981).await;
+    let gate = Arc::new(Gate::default());
+    let mut dice = Dice(77);
+    let (mut decisions, mut allowed, mut events) = (Vec::new(), 0, 0);
+    let begin = bench.clock.now();
+    for round in 0..DECISIONS / 250 {
+        // Six hours and a bit on each round: every hour of the day and both days of a weekend are asked about.
+        bench.clock.set(begin.checked_add_micros(i64::try_from(round * 22_300_000_000).unwrap()).unwrap());
+        bench.ledger.clock_confirm();
+        let batch: Vec<_> = (0..60).map(|at| received(event(&mut dice, events + at, bench.clock.now()))).collect();
+        events += 60;
+        bench.ledger.submit(batch, options()).await.unwrap();
+        let questions: Vec<ContactQuestion> = (0..250).map(|_| question(&mut dice)).collect();
+        let asked = stream::iter(questions).map(|question| {
+            let (ledger, gate) = (Arc::clone(&bench.ledger), Arc::clone(&gate));
+            async move { gate.decide(&ledger, &question, ACTOR, None).await.unwrap() }
+        });
+        for decided in asked.buffer_unordered(WIDTH).collect::<Vec<_>>().await {
+            allowed += u64::from(decided.answer.allow);
+            decisions.push(decided.decision);
+        }
+    }
+    assert_eq!(decisions.len() as u64, DECISIONS);
+    assert!(allowed > DECISIONS / 50 && allowed < DECISIONS / 2, "{allowed} allowed: the cases say nothing");
+    bench.reopen().await;
+    // A gate that has read nothing yet, on the ledger as it is now: every person's history went on since.
+    let fresh = Gate::default();
+    let mut raw = 0;
+    for decision in &decisions {
+        let replay = fresh.replay(&bench.ledger, decision).await.unwrap();
+        assert_eq!(replay.differs, Vec::<String>::new(), "{decision}, from {}", replay.from);
+        raw += u64::from(replay.from == "raw");
+    }
+    eprintln!("{DECISIONS} decisions, {allowed} allowed; {raw} computed again from the log itself, all identical");
+    assert_eq!(raw, DECISIONS);
+}
