@@ -8,6 +8,7 @@ use clap::Args;
 use super::{DataArgs, Failure, Outcome, failed, print_json};
 use crate::chain::note::VerifierKey;
 use crate::domain::ids::LedgerId;
+use crate::exports::bundle::VERIFY_PAGE_TEXT;
 use crate::exports::ledger_verify::{NamedCheckpoint, PartKeys, Progress, VaultKeys, VerifyOptions, verify_ledger};
 use crate::exports::report::Report;
 use crate::exports::verify::verify_bundle_since;
@@ -17,7 +18,7 @@ use crate::runtime::Clock;
 #[derive(Debug, Args)]
 pub(super) struct Verify {
     /// Bundle to verify
-    #[arg(required_unless_present = "data", conflicts_with = "data")]
+    #[arg(required_unless_present_any = ["data", "page"], conflicts_with_all = ["data", "page"])]
     bundle: Option<PathBuf>,
     /// Data directory whose ledger to verify
     #[arg(long, value_name = "DIR")]
@@ -37,6 +38,9 @@ pub(super) struct Verify {
     /// The log's public key as you got it elsewhere
     #[arg(long, value_name = "VKEY")]
     verifier_key: Option<String>,
+    /// Print the page that verifies bundles in a browser, and do nothing else
+    #[arg(long, conflicts_with = "data")]
+    page: bool,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -44,6 +48,10 @@ pub(super) struct Verify {
 
 impl Verify {
     pub async fn run(self) -> Outcome {
+        if self.page {
+            print!("{VERIFY_PAGE_TEXT}");
+            return Ok(());
+        }
         let key = match &self.verifier_key {
             Some(text) => Some(text.parse::<VerifierKey>().map_err(failed)?),
             None => None,

@@ -21,7 +21,7 @@ use crate::exports::container::{self, ContainerError};
 use crate::exports::manifest::{
     BUNDLE_FORMAT, CERTIFICATION, CHECKPOINT, COMPLETENESS, Completeness, DISCLOSURES, Disclosures, FileDigest, Head,
     MANIFEST, MANIFEST_SIGNATURE, Manifest, PAGE, PartRecord, PartState, Profile, README, REPORT, Seal, TreeHead,
-    entry_name, note_text, notice_name, part_name, plaintext_name, proof_name, schema_name, to_bytes,
+    VERIFY_PAGE, entry_name, note_text, notice_name, part_name, plaintext_name, proof_name, schema_name, to_bytes,
 };
 use crate::exports::notices::TextsNamed;
 use crate::exports::page::{PageEntry, PagePart, facts, page};
@@ -37,6 +37,9 @@ use crate::schema::JcsError;
 /// Program and version, as manifests name it.
 pub(super) const TOOL: &str = concat!("tallystick ", env!("CARGO_PKG_VERSION"));
 const README_TEXT: &str = include_str!("readme.txt");
+/// The page that verifies a bundle in a browser, without this program and without a network. It is in every bundle; a page
+/// inside of a bundle vouches for itself, so the program also prints it.
+pub const VERIFY_PAGE_TEXT: &str = include_str!("verify/page/verify.html");
 const CERTIFICATION_TEXT: &str = include_str!("certification.txt");
 
 /// Everything that a bundle is made from.
@@ -191,6 +194,7 @@ pub fn build(source: &BundleSource, key: &SigningKey) -> Result<Vec<u8>, BundleE
     let (name, text) = Draft::readme();
     draft.add(name, text);
     draft.add(CERTIFICATION.to_owned(), CERTIFICATION_TEXT.as_bytes().to_vec());
+    draft.add(VERIFY_PAGE.to_owned(), VERIFY_PAGE_TEXT.as_bytes().to_vec());
     let mut manifest = manifest_of(source, &completeness, &records, &draft);
     draft.add(DISCLOSURES.to_owned(), to_bytes(&Disclosures { parts: records })?);
     let material = Material { entries: &draft.shown, completeness: &completeness };
@@ -316,6 +320,7 @@ impl Draft {
     ) -> Result<Vec<(String, Vec<u8>)>, BundleError> {
         self.add(CHECKPOINT.to_owned(), head.checkpoint.as_bytes().to_vec());
         self.add(CERTIFICATION.to_owned(), CERTIFICATION_TEXT.as_bytes().to_vec());
+        self.add(VERIFY_PAGE.to_owned(), VERIFY_PAGE_TEXT.as_bytes().to_vec());
         let records = std::mem::take(&mut self.records);
         self.add(DISCLOSURES.to_owned(), to_bytes(&Disclosures { parts: records })?);
         let mut manifest = head.manifest();

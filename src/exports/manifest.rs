@@ -34,6 +34,8 @@ pub const COMPLETENESS: &str = "completeness.json";
 pub const DISCLOSURES: &str = "disclosures.json";
 /// Name of the readable page.
 pub const PAGE: &str = "index.html";
+/// Name of the page that verifies the bundle in a browser.
+pub const VERIFY_PAGE: &str = "verify.html";
 /// Name of the report for printing.
 pub const REPORT: &str = "report.pdf";
 /// Name of the text that says what is what.

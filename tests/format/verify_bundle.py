@@ -31,7 +31,7 @@ except ImportError:
 
 PUBLIC, BUSINESS, PERSONAL, RAW = range(4)
 QUARANTINE = 9
-FIXED = {"manifest.json", "manifest.sig", "checkpoint", "disclosures.json", "index.html", "README.txt", "certification.txt",
+FIXED = {"manifest.json", "manifest.sig", "checkpoint", "disclosures.json", "index.html", "verify.html", "README.txt", "certification.txt",
          "report.pdf", "tables/data.csv", "tables/data.json", "tables/portability.json", "tables/processing.csv",
          "tables/requests.csv", "tables/signals.csv", "tables/summary.csv"}
 

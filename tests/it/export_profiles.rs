@@ -147,6 +147,16 @@ pub fn independent(ledger: &Ledger, name: &str, bundle: &[u8], code: i32) {
         Some((found @ (0 | 3), said)) => assert_eq!(found, code, "{name}: {said}"),
         _ => assert!(std::env::var("CI").is_err(), "CI must have python3 with the package cryptography"),
     }
+    let key = verifier_key(ledger).unwrap().to_string();
+    if let Some((found, said)) = crate::verify_page::verify(&path, &key) {
+        assert_eq!(found, code, "{name}: {said}");
+        let report = verify_bundle(bundle, Some(&verifier_key(ledger).unwrap()));
+        if code == 0 {
+            let root = report.root.map(|root| root.to_string());
+            assert_eq!((said["size"].as_u64(), said["root"].as_str()), (Some(report.size), root.as_deref()), "{name}");
+            assert_eq!(said["opened"].as_u64(), Some(report.opened), "{name}");
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -46,4 +46,5 @@ mod tamper;
 mod tampering;
 mod two_servers;
 mod vectors_http;
+mod verify_page;
 mod write_failure;

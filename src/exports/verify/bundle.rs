@@ -8,8 +8,8 @@ use crate::domain::parts::PartKind;
 use crate::exports::container::{self, StoredFile};
 use crate::exports::manifest::{
     BUNDLE_FORMAT, CERTIFICATION, CHECKPOINT, COMPLETENESS, Completeness, DISCLOSURES, Disclosures, MANIFEST,
-    MANIFEST_SIGNATURE, Manifest, PAGE, PartRecord, PartState, README, REPORT, entry_name, from_bytes, part_name,
-    plaintext_name, proof_name, schema_name,
+    MANIFEST_SIGNATURE, Manifest, PAGE, PartRecord, PartState, README, REPORT, VERIFY_PAGE, entry_name, from_bytes,
+    part_name, plaintext_name, proof_name, schema_name,
 };
 use crate::exports::report::Findings;
 use crate::exports::reports::TABLES;
@@ -73,7 +73,9 @@ impl<'a> Bundle<'a> {
                 .into_iter()
                 .map(str::to_owned)
                 .collect();
-        known.extend([REPORT, SINCE_CHECKPOINT, SINCE_CONSISTENCY].into_iter().chain(TABLES).map(str::to_owned));
+        known.extend(
+            [REPORT, VERIFY_PAGE, SINCE_CHECKPOINT, SINCE_CONSISTENCY].into_iter().chain(TABLES).map(str::to_owned),
+        );
         for item in items {
             known.extend([entry_name(item.position), proof_name(item.position), schema_name(&item.entry.schema)]);
             for (number, part) in (0..).zip(item.entry.parts()) {
