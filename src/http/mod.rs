@@ -34,8 +34,9 @@ use utoipa_swagger_ui::SwaggerUi;
 pub use serve::{Socket, serve};
 
 use api::{
-    compliance, decisions, events_post, events_read, exports, health, holds, journal, keys as keys_api, ledgers, lists,
-    log, merge, privacy_acts, privacy_requests, proofs, quarantine, retention, schemas, stream, subjects, views,
+    attribution, compliance, decisions, events_post, events_read, exports, health, holds, journal, keys as keys_api,
+    ledgers, lists, log, merge, privacy_acts, privacy_requests, proofs, quarantine, retention, schemas, stream,
+    subjects, views,
 };
 use error::Problem;
 use front::{Front, front};
@@ -82,6 +83,7 @@ fn described() -> (Router<Arc<AppState>>, utoipa::openapi::OpenApi) {
         .routes(routes!(decisions::decision_replay))
         .routes(routes!(lists::lists_read, lists::list_import))
         .routes(routes!(views::view_roi))
+        .routes(routes!(attribution::view_attribution))
         .routes(routes!(journal::view_journal))
         .routes(routes!(views::view_health))
         .routes(routes!(compliance::view_consent))

@@ -55,6 +55,7 @@ pub const ROUTES: &[Route] = &[
     route("POST", "/v1/decisions/{decision}/replay", Needs(Action::DecisionsRead)),
     route("GET", "/v1/lists", Needs(Action::DecisionsRead)),
     route("POST", "/v1/lists", Needs(Action::ListsManage)),
+    route("GET", "/v1/views/attribution", Needs(Action::ViewsRead)),
     route("GET", "/v1/views/journal", Needs(Action::ViewsRead)),
     route("GET", "/v1/views/roi", Needs(Action::ViewsRead)),
     route("GET", "/v1/views/health", Needs(Action::ViewsRead)),

@@ -5,6 +5,7 @@ use super::complete::complete;
 use super::consent::Consent;
 use super::fact::{Fact, FoldError};
 use super::health::Health;
+use super::journeys::Journeys;
 use super::money::Money;
 use super::quarantine::Quarantine;
 use crate::ingest::ledger::RawFact;
@@ -15,6 +16,7 @@ use crate::store::{Store, StoreError};
 pub const PROJECTIONS: &[(&str, i64)] = &[
     (Consent::NAME, Consent::VERSION),
     (Health::NAME, Health::VERSION),
+    (Journeys::NAME, Journeys::VERSION),
     (Money::NAME, Money::VERSION),
     (Quarantine::NAME, Quarantine::VERSION),
 ];
@@ -25,6 +27,7 @@ pub struct Folder {
     batch: ViewsBatch,
     consent: Option<(ProjectionCursor, Consent)>,
     health: Option<(ProjectionCursor, Health)>,
+    journeys: Option<(ProjectionCursor, Journeys)>,
     money: Option<(ProjectionCursor, Money)>,
     quarantine: Option<(ProjectionCursor, Quarantine)>,
 }
@@ -55,6 +58,7 @@ impl Folder {
         Folder {
             consent: slot(projections),
             health: slot(projections),
+            journeys: slot(projections),
             money: slot(projections),
             quarantine: slot(projections),
             batch: ViewsBatch::new(track, projections.to_vec(), from),
@@ -95,6 +99,9 @@ impl Folder {
         if corrects || Consent::reads(event_type) {
             take(&mut self.consent, &fact, parked);
         }
+        if corrects || Journeys::reads(event_type) {
+            take(&mut self.journeys, &fact, parked);
+        }
         if corrects || Money::reads(event_type) {
             take(&mut self.money, &fact, parked);
         }
@@ -111,6 +118,9 @@ impl Folder {
         }
         if let Some((_, health)) = self.health {
             health.finish(&mut batch);
+        }
+        if let Some((_, journeys)) = self.journeys {
+            journeys.finish(&mut batch);
         }
         if let Some((_, quarantine)) = self.quarantine {
             quarantine.finish(&mut batch);

@@ -13,6 +13,7 @@ pub mod dims;
 pub mod fact;
 pub mod fold;
 pub mod health;
+pub mod journeys;
 pub mod money;
 pub mod money_data;
 pub mod quarantine;

@@ -25,6 +25,7 @@ const SQLITE_VAULT: &[(i64, &str, &str)] =
 const SQLITE_VIEWS: &[(i64, &str, &str)] = &[
     (1, "views", include_str!("../../migrations/sqlite/views/0001_views.sql")),
     (20, "consent targets", include_str!("../../migrations/sqlite/views/0020_consent_targets.sql")),
+    (22, "journeys", include_str!("../../migrations/sqlite/views/0022_journeys.sql")),
 ];
 const POSTGRES: &[(i64, &str, &str)] = &[
     (1, "log", include_str!("../../migrations/postgres/0001_log.sql")),
@@ -34,6 +35,7 @@ const POSTGRES: &[(i64, &str, &str)] = &[
     (20, "consent targets", include_str!("../../migrations/postgres/0020_consent_targets.sql")),
     (21, "rewrap", include_str!("../../migrations/postgres/0021_rewrap.sql")),
     (22, "lists", include_str!("../../migrations/postgres/0022_lists.sql")),
+    (23, "journeys", include_str!("../../migrations/postgres/0023_journeys.sql")),
 ];
 
 /// Brings the three files of one ledger to this program's schema version.

@@ -4,6 +4,7 @@
 //! ledger had recorded), and the same rows give the same answer on both engines. Must never write, never decide whether
 //! somebody may be contacted (gates read the log), and never hold personal data: what a reader may open he opens himself.
 
+pub mod attribution;
 pub mod consent;
 pub mod health;
 pub mod matters;

@@ -5,3 +5,4 @@ mod command;
 mod golden;
 mod properties;
 mod reference;
+mod views;

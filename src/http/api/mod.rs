@@ -1,6 +1,7 @@
 //! One file per resource. A handler reads its request, asks the ledger, and says the answer; it decides nothing about
 //! access (the front did) and nothing about how errors look (`error` does).
 
+pub mod attribution;
 pub mod compliance;
 pub mod decisions;
 pub mod event_view;

@@ -116,7 +116,7 @@ pub(super) fn read<E: From<FileError>>(
     mut bad: impl FnMut(BadLine) -> Result<(), E>,
 ) -> Result<u64, E> {
     let mut source = BufReader::with_capacity(HEAD_BYTES, ShortLines { inner: source, run: 0 });
-    let head = source.fill_buf().map_err(FileError::Read)?;
+    let head = source.fill_buf().map_err(unread)?;
     let skip = if head.starts_with(b"\xef\xbb\xbf") { 3 } else { 0 };
     let delimiter = delimiter_of(head.get(skip..).unwrap_or_default())?;
     source.consume(skip);
@@ -156,10 +156,14 @@ pub(super) fn read<E: From<FileError>>(
 
 fn broken(error: csv::Error) -> FileError {
     match error.into_kind() {
-        csv::ErrorKind::Io(error) if error.kind() == std::io::ErrorKind::InvalidData => FileError::Format,
-        csv::ErrorKind::Io(error) => FileError::Read(error),
+        csv::ErrorKind::Io(error) => unread(error),
         _ => FileError::Format,
     }
+}
+
+/// A line without end is no failure of the disk.
+fn unread(error: std::io::Error) -> FileError {
+    if error.kind() == std::io::ErrorKind::InvalidData { FileError::Format } else { FileError::Read(error) }
 }
 
 /// The separator of the first line. One column alone has none; a comma then does no harm.

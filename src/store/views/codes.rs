@@ -40,6 +40,26 @@ macro_rules! codes {
 }
 
 codes! {
+    /// What an event is to the journey of a person.
+    JourneyStep {
+        /// A touch that we made.
+        Touch = 1, "touch";
+        /// A touch that the person made, or took up.
+        EngagedTouch = 2, "engaged_touch";
+        /// The person took up an earlier touch.
+        Engagement = 3, "engagement";
+        /// What the latest touch led to.
+        Milestone = 4, "milestone";
+        /// Money earned.
+        Conversion = 5, "conversion";
+        /// Money of a conversion taken back, or added to.
+        Reversal = 6, "reversal";
+        /// Another row does not count.
+        Undo = 7, "undo";
+    }
+}
+
+codes! {
     /// What a person, or somebody about a person, did that bears on contact.
     ConsentAct {
         /// `consent.granted`.

@@ -10,8 +10,8 @@ use sqlx::sqlite::SqliteArguments;
 use sqlx::{PgConnection, Postgres, Sqlite, SqliteConnection};
 
 use super::rows::{
-    ConsentRow, DailyRow, DimsRow, HealthDailyRow, HealthLastRow, ItemRow, ItemUpdate, LineRow, ParkedRow, RecordAt,
-    UndoneRow,
+    ConsentRow, DailyRow, DimsRow, HealthDailyRow, HealthLastRow, ItemRow, ItemUpdate, JourneyRow, LineRow, ParkedRow,
+    RecordAt, UndoneRow,
 };
 use super::{ItemState, sql};
 use crate::store::pack::{NUMBER, Packed, ROWS_MAX};
@@ -220,6 +220,13 @@ bulk!(
     [row.position, row.bytes, row.problems, row.recorded, ItemState::Open.code(), -1, -1, -1],
     [&row.reason, &row.via, &row.code, ""],
     [&row.event, &row.pair]
+);
+bulk!(
+    JourneyRow,
+    row,
+    [row.position, row.step.code(), row.occurred, row.recorded, row.micros, row.target],
+    [&row.channel, &row.mark, &row.campaign, &row.seller, currency(&row.currency)],
+    [&row.subject, &row.record]
 );
 bulk!(ItemUpdate, row, [row.item, row.state, row.position, row.recorded, row.result], [&row.outcome], []);
 

@@ -4,8 +4,8 @@ use sqlx::{PgConnection, SqliteConnection};
 
 use super::columns::{postgres_insert, sqlite_insert};
 use super::rows::{
-    ConsentRow, DailyRow, DimsRow, HealthDailyRow, HealthLastRow, ItemRow, ItemUpdate, LineRow, ParkedRow, RecordAt,
-    UndoneRow,
+    ConsentRow, DailyRow, DimsRow, HealthDailyRow, HealthLastRow, ItemRow, ItemUpdate, JourneyRow, LineRow, ParkedRow,
+    RecordAt, UndoneRow,
 };
 use super::sql;
 use crate::store::db::Db;
@@ -56,6 +56,8 @@ pub struct ViewsBatch {
     pub parked: Vec<ParkedRow>,
     /// Rows of projection `consent`.
     pub consent: Vec<ConsentRow>,
+    /// Rows of projection `journeys`.
+    pub journeys: Vec<JourneyRow>,
     /// Rows of projection `money`, and so the next four.
     pub dims: Vec<DimsRow>,
     /// Journal and counters.
@@ -87,6 +89,7 @@ impl ViewsBatch {
             recorded: 0,
             parked: Vec::new(),
             consent: Vec::new(),
+            journeys: Vec::new(),
             dims: Vec::new(),
             lines: Vec::new(),
             records: Vec::new(),
@@ -119,6 +122,9 @@ macro_rules! insert_all {
         $insert($tx, sql::$engine::PARKED_INSERT, ledger, 0, &batch.parked).await?;
         if let Some(generation) = batch.generation("consent") {
             $insert($tx, sql::$engine::CONSENT_INSERT, ledger, generation, &batch.consent).await?;
+        }
+        if let Some(generation) = batch.generation("journeys") {
+            $insert($tx, sql::$engine::JOURNEYS_INSERT, ledger, generation, &batch.journeys).await?;
         }
         if let Some(generation) = batch.generation("money") {
             $insert($tx, sql::$engine::DIMS_INSERT, ledger, generation, &batch.dims).await?;

@@ -9,14 +9,15 @@ mod commit;
 mod consent;
 mod cursors;
 mod health;
+mod journeys;
 mod money;
 mod quarantine;
 mod rows;
 pub(super) mod sql;
 
 pub use codes::{
-    Account, CHANNELS, CONSENT_FLAGS, ConsentAct, ItemState, LineKind, MEASURE_COST, MEASURE_REVENUE, PURPOSES,
-    TECHNOLOGIES,
+    Account, CHANNELS, CONSENT_FLAGS, ConsentAct, ItemState, JourneyStep, LineKind, MEASURE_COST, MEASURE_REVENUE,
+    PURPOSES, TECHNOLOGIES,
 };
 pub use commit::{ProjectionCursor, Track, ViewsBatch};
 pub use cursors::{CursorRow, Stage};
@@ -24,6 +25,6 @@ pub use health::{HealthDay, HealthLast};
 pub use money::{MoneyFilter, MoneySum, RecordRow, UndoneState};
 pub use quarantine::QuarantineItem;
 pub use rows::{
-    ConsentRow, DailyRow, DimsRow, HealthDailyRow, HealthLastRow, ItemRow, ItemUpdate, LineRow, NO_CURRENCY, ParkedRow,
-    RecordAt, UndoneRow,
+    ConsentRow, DailyRow, DimsRow, HealthDailyRow, HealthLastRow, ItemRow, ItemUpdate, JourneyRow, LineRow,
+    NO_CURRENCY, ParkedRow, RecordAt, UndoneRow,
 };

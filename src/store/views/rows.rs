@@ -1,5 +1,7 @@
 //! What projections write, one struct a table. Positions and times are `i64` as the columns are.
 
+use super::JourneyStep;
+
 /// What stands in the place of a currency where a number is not money.
 pub const NO_CURRENCY: [u8; 3] = *b"---";
 
@@ -100,6 +102,37 @@ pub struct LineRow {
     /// ISO 4217 code; [`NO_CURRENCY`] for counts.
     pub currency: [u8; 3],
     /// Keyed hash of the sale or cost; zeros: none.
+    pub record: [u8; 16],
+}
+
+/// What an event is to the journey of a person.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JourneyRow {
+    /// The person's pseudonym; zeros: of nobody.
+    pub subject: [u8; 16],
+    /// The entry.
+    pub position: i64,
+    /// What it is.
+    pub step: JourneyStep,
+    /// When it happened.
+    pub occurred: i64,
+    /// When the ledger learnt it.
+    pub recorded: i64,
+    /// Micro-units earned, or taken back below zero.
+    pub micros: i64,
+    /// Position annulled or corrected; -1: none.
+    pub target: i64,
+    /// Marketing channel of a touch; empty: none.
+    pub channel: String,
+    /// Milestone, or how a touch was taken up; empty: none.
+    pub mark: String,
+    /// Campaign; empty: none.
+    pub campaign: String,
+    /// Seller; empty: none.
+    pub seller: String,
+    /// ISO 4217 code; [`NO_CURRENCY`] where there is no money.
+    pub currency: [u8; 3],
+    /// Keyed hash of the sale, call or message; zeros: none.
     pub record: [u8; 16],
 }
 

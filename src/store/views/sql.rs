@@ -51,6 +51,8 @@ macro_rules! delete_first {
 }
 pub(super) const DELETE_CONSENT_ACTS: &str =
     delete_first!("consent_acts", "subject, position, line", "subject DESC, position DESC, line DESC");
+pub(super) const DELETE_JOURNEY_STEPS: &str =
+    delete_first!("journey_steps", "subject, position", "subject DESC, position DESC");
 pub(super) const DELETE_MONEY_DIMS: &str = delete_first!("money_dims", "id", "id DESC");
 pub(super) const DELETE_MONEY_LINES: &str = delete_first!("money_lines", "position, line", "position DESC, line DESC");
 pub(super) const DELETE_MONEY_RECORDS: &str =
@@ -115,6 +117,15 @@ pub(super) const MONEY_LINES_OF: &str = "SELECT position, line, account, kind, a
      = 'money' AND state IN (1, 3)) AND position >= $2 AND position < $3 ORDER BY position, line LIMIT $4";
 pub(super) const MONEY_DIMS_ALL: &str = "SELECT id, campaign, channel, source, seller, vendor FROM money_dims WHERE ledger = $1 AND generation = \
      (SELECT generation FROM cursors WHERE ledger = $1 AND projection = 'money' AND state IN (1, 3)) ORDER BY id";
+pub(super) const JOURNEYS_FROM: &str = "SELECT subject, position, step, occurred, recorded, micros, target, channel, mark, campaign, seller, \
+     currency, record FROM journey_steps WHERE ledger = $1 AND generation = (SELECT generation FROM cursors WHERE \
+     ledger = $1 AND projection = 'journeys' AND state IN (1, 3)) AND (subject, position) > ($2, $3) ORDER BY \
+     subject, position LIMIT $4";
+/// What speaks of other rows: $1 alone.
+pub(super) const JOURNEYS_ASIDE: &str = "SELECT subject, position, step, occurred, recorded, micros, target, channel, mark, campaign, seller, \
+     currency, record FROM journey_steps WHERE ledger = $1 AND generation = (SELECT generation FROM cursors WHERE \
+     ledger = $1 AND projection = 'journeys' AND state IN (1, 3)) AND (step >= 6 OR target >= 0) ORDER BY \
+     position";
 pub(super) const HEALTH_DAYS: &str = "SELECT day, event_type, events, absent FROM health_daily WHERE ledger = $1 AND generation = (SELECT generation \
      FROM cursors WHERE ledger = $1 AND projection = 'health' AND state IN (1, 3)) AND day >= $2 AND day < $3 ORDER BY \
      day, event_type";
@@ -165,6 +176,9 @@ pub(in crate::store) const SHARED: &[&str] = &[
     MONEY_BALANCES,
     MONEY_LINES_OF,
     MONEY_DIMS_ALL,
+    JOURNEYS_FROM,
+    JOURNEYS_ASIDE,
+    DELETE_JOURNEY_STEPS,
     HEALTH_DAYS,
     HEALTH_LAST,
     ITEMS_COUNT,
@@ -176,6 +190,7 @@ pub(in crate::store) const SHARED: &[&str] = &[
 /// How a generation's rows of each projection are deleted: `$3` rows at a time.
 pub(super) const DELETES: &[(&str, &[&str])] = &[
     ("consent", &[DELETE_CONSENT_ACTS]),
+    ("journeys", &[DELETE_JOURNEY_STEPS]),
     ("money", &[DELETE_MONEY_LINES, DELETE_MONEY_RECORDS, DELETE_MONEY_UNDONE, DELETE_MONEY_DAILY, DELETE_MONEY_DIMS]),
     ("health", &[DELETE_HEALTH_DAILY, DELETE_HEALTH_LAST]),
     ("quarantine", &[DELETE_QUARANTINE_ITEMS]),
@@ -225,6 +240,19 @@ pub(super) mod sqlite {
          CAST(substr($5, CAST(substr($3, i * 280 + 201, 20) AS INTEGER), CAST(substr($3, i * 280 + 221, 20) AS \
          INTEGER)) AS TEXT), substr($5, CAST(substr($3, i * 280 + 241, 20) AS INTEGER), CAST(substr($3, i * 280 + \
          261, 20) AS INTEGER)) FROM series r WHERE i < $2";
+    pub(in crate::store::views) const JOURNEYS_INSERT: &str = "INSERT INTO journey_steps (ledger, generation, position, step, occurred, recorded, micros, target, channel, \
+         mark, campaign, seller, currency, subject, record) SELECT $1, $4, CAST(substr($3, i * 400 + 1, 20) AS \
+         INTEGER), CAST(substr($3, i * 400 + 21, 20) AS INTEGER), CAST(substr($3, i * 400 + 41, 20) AS INTEGER), \
+         CAST(substr($3, i * 400 + 61, 20) AS INTEGER), CAST(substr($3, i * 400 + 81, 20) AS INTEGER), \
+         CAST(substr($3, i * 400 + 101, 20) AS INTEGER), CAST(substr($5, CAST(substr($3, i * 400 + 121, 20) AS \
+         INTEGER), CAST(substr($3, i * 400 + 141, 20) AS INTEGER)) AS TEXT), CAST(substr($5, CAST(substr($3, i * 400 \
+         + 161, 20) AS INTEGER), CAST(substr($3, i * 400 + 181, 20) AS INTEGER)) AS TEXT), CAST(substr($5, \
+         CAST(substr($3, i * 400 + 201, 20) AS INTEGER), CAST(substr($3, i * 400 + 221, 20) AS INTEGER)) AS TEXT), \
+         CAST(substr($5, CAST(substr($3, i * 400 + 241, 20) AS INTEGER), CAST(substr($3, i * 400 + 261, 20) AS \
+         INTEGER)) AS TEXT), CAST(substr($5, CAST(substr($3, i * 400 + 281, 20) AS INTEGER), CAST(substr($3, i * 400 \
+         + 301, 20) AS INTEGER)) AS TEXT), substr($5, CAST(substr($3, i * 400 + 321, 20) AS INTEGER), CAST(substr($3, \
+         i * 400 + 341, 20) AS INTEGER)), substr($5, CAST(substr($3, i * 400 + 361, 20) AS INTEGER), CAST(substr($3, \
+         i * 400 + 381, 20) AS INTEGER)) FROM series r WHERE i < $2";
     pub(in crate::store::views) const RECORDS_INSERT: &str = "INSERT INTO money_records \
          (ledger, generation, position, dims, estimate, record) SELECT $1, $4, CAST(substr($3, i * 100 + 1, 20) AS \
          INTEGER), CAST(substr($3, i * 100 + 21, 20) AS INTEGER), CAST(substr($3, i * 100 + 41, 20) AS INTEGER), \
@@ -294,6 +322,7 @@ pub(super) mod sqlite {
         PARKED_INSERT,
         CONSENT_INSERT,
         DIMS_INSERT,
+        JOURNEYS_INSERT,
         LINES_INSERT,
         RECORDS_INSERT,
         UNDONE_INSERT,
@@ -326,6 +355,10 @@ pub(in crate::store) mod postgres {
          occurred, recorded, currency, record) SELECT $1::bytea, $2::bigint, * FROM UNNEST($3::bigint[], \
          $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[], $9::bigint[], $10::bigint[], \
          $11::bigint[], $12::bigint[], $13::text[], $14::bytea[])";
+    pub(in crate::store::views) const JOURNEYS_INSERT: &str = "INSERT INTO journey_steps (ledger, generation, position, step, occurred, recorded, micros, target, channel, \
+         mark, campaign, seller, currency, subject, record) SELECT $1::bytea, $2::bigint, * FROM UNNEST($3::bigint[], \
+         $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[], $9::text[], $10::text[], $11::text[], \
+         $12::text[], $13::text[], $14::bytea[], $15::bytea[])";
     pub(in crate::store::views) const RECORDS_INSERT: &str = "INSERT INTO money_records (ledger, generation, position, dims, estimate, record) SELECT $1::bytea, \
          $2::bigint, * FROM UNNEST($3::bigint[], $4::bigint[], $5::bigint[], $6::bytea[])";
     pub(in crate::store::views) const UNDONE_INSERT: &str = "INSERT INTO money_undone (ledger, generation, position, root, live) SELECT $1::bytea, $2::bigint, * FROM \
@@ -367,6 +400,7 @@ pub(in crate::store) mod postgres {
         PARKED_INSERT,
         CONSENT_INSERT,
         DIMS_INSERT,
+        JOURNEYS_INSERT,
         LINES_INSERT,
         RECORDS_INSERT,
         UNDONE_INSERT,

@@ -11,18 +11,19 @@ const RULES: &str = "first,last,linear,position_40_20_40,time_decay_7d,w_shaped_
 const PATHS: &str = "first,last,linear,position_40_20_40,markov:1,markov:2,markov:3,shapley_sets,shapley_rate,\
                      shapley_counterfactual_path,shapley_counterfactual_path:exposure";
 
-fn shared() -> Option<PathBuf> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/attribution");
-    if !folder.is_dir() {
+pub fn shared() -> Option<PathBuf> {
+    let near = ["../shared/attribution", "../../shared/attribution"];
+    let found = near.iter().map(|path| Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).find(|path| path.is_dir());
+    if found.is_none() {
         eprintln!("no shared golden answers here: not tested");
     }
-    folder.is_dir().then_some(folder)
+    found
 }
 
 /// One line of the golden answers: data set, model under our name, channel, conversions, value.
-type Golden = (String, String, String, f64, Option<f64>);
+pub type Golden = (String, String, String, f64, Option<f64>);
 
-fn golden(folder: &Path) -> Vec<Golden> {
+pub fn golden(folder: &Path) -> Vec<Golden> {
     let text = std::fs::read_to_string(folder.join("results.csv")).unwrap();
     let mut rows = Vec::new();
     for line in text.lines().skip(1) {
@@ -45,7 +46,7 @@ fn golden(folder: &Path) -> Vec<Golden> {
 }
 
 /// Figures that are not equal to 1e-9, and how many were compared.
-fn compare(golden: &[Golden], set: &str, answer: &Value) -> (Vec<String>, usize) {
+pub fn compare(golden: &[Golden], set: &str, answer: &Value) -> (Vec<String>, usize) {
     let (mut wrong, mut compared) = (Vec::new(), 0);
     let close = |a: f64, b: f64| (a - b).abs() <= 1e-9 * a.abs().max(b.abs()).max(1e-3);
     for (_, model, channel, conversions, value) in golden.iter().filter(|row| row.0 == set) {
