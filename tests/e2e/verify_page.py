@@ -43,15 +43,20 @@ class Browser:
     def text(self, css):
         return self.call("GET", f"/element/{self.element(css)}/text")
 
-    def verdict(self, page, bundle):
-        self.call("POST", "/url", {"url": f"file://{page}"})
-        self.call("POST", f"/element/{self.element('#file')}/value", {"text": bundle})
-        self.call("POST", f"/element/{self.element('#run')}/click", {})
+    def type(self, css, text):
+        self.call("POST", f"/element/{self.element(css)}/value", {"text": text})
+
+    def verdict(self, bundle=None):
+        """Chooses a file, which begins the check, or begins it again; headline, sentence and details."""
+        if bundle:
+            self.type("#file", bundle)
+        else:
+            self.call("POST", f"/element/{self.element('button')}/click", {})
         until = time.monotonic() + WAIT_SECONDS
         while time.monotonic() < until:
-            said = self.text("#verdict")
-            if said.startswith(("VERIFIED", "NOT VERIFIED")):
-                return said, self.text("#report")
+            said = self.text("#headline")
+            if said:
+                return said, self.text("#sentence"), self.text("#details")
             time.sleep(0.05)
         raise TimeoutError("no verdict")
 
@@ -78,13 +83,20 @@ def main(page, good, flipped, picture):
                     time.sleep(0.1)
             browser = Browser(port, profile)
             try:
-                said, report = browser.verdict(page, good)
+                browser.call("POST", "/url", {"url": f"file://{page}"})
+                said, sentence, details = browser.verdict(good)
                 with open(picture, "wb") as file:
                     file.write(base64.b64decode(browser.call("GET", "/screenshot")))
-                assert said == "VERIFIED, without a key of your own", (said, report)
-                assert "What it does not show" in report and "taken from the bundle itself" in report, report
-                said, report = browser.verdict(page, flipped)
-                assert said == "NOT VERIFIED" and "What does not hold" in report, (said, report)
+                assert said == "VERIFIED" and "only against the key in the bundle itself" in sentence, (said, sentence)
+                assert "What a good bundle does not prove" in details, details
+                # A verdict goes with the first change of what it was about.
+                browser.type("#key", "x")
+                assert browser.text("#headline") == "" and browser.text("#details") == ""
+                said, sentence, _ = browser.verdict()
+                assert said == "NOT CHECKED" and "verifier key given cannot be used" in sentence, (said, sentence)
+                browser.call("POST", f"/element/{browser.element('#key')}/clear", {})
+                said, _, details = browser.verdict(flipped)
+                assert said == "NOT VERIFIED" and "What does not hold" in details, (said, details)
             finally:
                 browser.call("DELETE", "")
         finally:

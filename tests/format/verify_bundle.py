@@ -36,6 +36,11 @@ FIXED = {"manifest.json", "manifest.sig", "checkpoint", "disclosures.json", "ind
          "tables/requests.csv", "tables/signals.csv", "tables/summary.csv"}
 
 
+HEX32, UUID = re.compile("[0-9a-f]{64}"), re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{6}Z")
+PROFILES = {"accounting", "article_30", "audit", "ccpa_log", "dsar", "erasure_certificate", "tcpa_call"}
+
+
 class Bad(Exception):
     """Something does not hold."""
 
@@ -101,6 +106,47 @@ def canonical(value):
     return json.dumps(value, ensure_ascii=False)
 
 
+def count(value):
+    return type(value) is int and value >= 0
+
+
+def text(value):
+    return isinstance(value, str) and not any("\ud800" <= letter <= "\udfff" for letter in value)
+
+
+def matching(pattern):
+    return lambda value: text(value) and pattern.fullmatch(value) is not None
+
+
+def listed(item):
+    return lambda value: isinstance(value, list) and all(map(item, value))
+
+
+def like(required, optional=None):
+    """An object of exactly these members: an unknown one is refused."""
+    known = {**required, **(optional or {})}
+    return lambda value: (isinstance(value, dict) and set(required) <= set(value) <= set(known)
+                          and all(known[name](item) for name, item in value.items()))
+
+
+HASH, ID = matching(HEX32), matching(UUID)
+FIELD = like({"index": count, "path": text, "proof": listed(HASH), "salt": HASH, "size": count, "value": text})
+SHAPES = {
+    "manifest.json": like({
+        "format": text, "ledger": ID, "origin": text, "scratch": lambda value: isinstance(value, bool), "profile": PROFILES.__contains__,
+        "tool": text, "created": matching(TIME), "subjects": listed(ID), "checkpoint": like({"root": HASH, "size": count}),
+        "files": listed(like({"bytes": count, "name": text, "sha256": HASH})), "proves": listed(text), "does_not_prove": listed(text),
+    }, {"export": text, "scope": like({"end": count, "first": count, "types": listed(text)}, {"campaign": text})}),
+    "completeness.json": like({
+        "heads": listed(like({"hashes": listed(HASH), "index": count, "position": count, "sequence": count, "subject": ID})),
+        "seal": like({"count": count, "position": count, "root": HASH, "size": count}),
+    }),
+    "disclosures.json": like({"parts": listed(like(
+        {"part": count, "position": count, "state": text}, {"secret": HASH, "fields": listed(FIELD), "covered_by": count}))}),
+    "since/consistency.json": like({"from": count, "hashes": listed(HASH), "to": count}),
+}
+
+
 def load(files, name):
     need(name in files, f"{name} is missing")
     try:
@@ -108,6 +154,7 @@ def load(files, name):
     except ValueError as error:
         raise Bad(f"{name}: not JSON") from error
     need(canonical(value).encode() == files[name], f"{name}: not RFC 8785 text")
+    need(SHAPES[name](value), f"{name}: not of the members that it must have")
     return value
 
 

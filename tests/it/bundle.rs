@@ -740,6 +740,13 @@ fn bundle_of_the_first_format_still_verifies() {
     assert_eq!((report.problems, report.size, report.opened), (Vec::new(), 9, 6));
 }
 
+/// Adds a member that no rule asks for, in its place at the end.
+fn extend(files: &mut BTreeMap<String, Vec<u8>>, name: &str) {
+    let text = files.get_mut(name).unwrap();
+    text.pop();
+    text.extend_from_slice(b",\"zz\":1}");
+}
+
 /// Runs the verifier that shares no code with this one, on a good bundle and on twins of it.
 #[test]
 fn independent_verifier_agrees() {
@@ -776,6 +783,8 @@ fn independent_verifier_agrees() {
             }),
         ),
         ("comment.zip", [good.as_slice(), b"x"].concat()),
+        ("completeness.zip", forge(&good, Some(&key), |files| extend(files, "completeness.json"))),
+        ("disclosures.zip", forge(&good, Some(&key), |files| extend(files, "disclosures.json"))),
     ] {
         assert_eq!(verify(name, &forged, &log_key()), Some(3), "{name}");
     }

@@ -41,6 +41,20 @@ fn the_first_format_verifies_and_no_flipped_byte_does() {
     assert_eq!(verify(&path, "").unwrap().0, 3);
 }
 
+/// The page's policy lets its own script run and nothing else: an edit needs the new digests.
+#[test]
+fn the_policy_of_the_page_names_its_own_script_and_style() {
+    let text = std::fs::read_to_string(page()).unwrap();
+    for (tag, directive) in [("script", "script-src"), ("style", "style-src")] {
+        let (_, rest) = text.split_once(&format!("<{tag}>")).unwrap();
+        let (content, _) = rest.split_once(&format!("</{tag}>")).unwrap();
+        let digest = tallystick::crypto::hash::sha256(content.as_bytes());
+        let named = format!("{directive} 'sha256-{}'", data_encoding::BASE64.encode(digest.as_bytes()));
+        assert!(text.contains(&named), "{directive} must be {named}");
+    }
+    assert!(text.contains("default-src 'none'") && !text.contains("connect-src"));
+}
+
 #[test]
 fn the_program_prints_the_page() {
     let printed = Command::new(env!("CARGO_BIN_EXE_tallystick")).args(["verify", "--page"]).output().unwrap();
