@@ -10,8 +10,8 @@ use std::sync::Arc;
 use super::history::{Histories, History};
 use super::packs::Rules;
 use super::posture::Postures;
-use super::question::{Asked, ContactQuestion, QuestionError};
-use super::record::{Basis, event_data};
+use super::question::{Asked, ContactDoc, ContactQuestion, QuestionError, RecipientDoc};
+use super::record::{Basis, event_data, heads_json, lists_json};
 use super::replay::{Replay, ReplayError, Stored};
 use super::sources::{Named, Sources, acts, cited, facts, list_act, recipient};
 use crate::chain::decode::EntryRef;
@@ -24,7 +24,9 @@ use crate::ingest::lists::ListImportError;
 use crate::ingest::read::ReadError;
 use crate::ingest::subjects::SubjectsSealError;
 use crate::ingest::{Ledger, Outcome, Receipt, SubmitError};
-use crate::policy::contact::{Act, Answer, Facts, Pack, SwitchError, evaluate};
+use crate::policy::contact::{
+    Act, Answer, Channel, Code, Facts, Pack, Purpose, SwitchError, Technology, evaluate, refusals,
+};
 use crate::store::StoreError;
 
 /// How often a decision is made again because a cited head moved, before the caller is asked to try later.
@@ -242,6 +244,102 @@ impl Gate {
         let facts = facts(ledger, asked, sources, (now, known))?;
         let lists = cited(&histories, &answers, now);
         Ok(Gathered { facts, heads, lists, known_at })
+    }
+}
+
+/// What is known of the person whose lead is routed.
+pub(super) struct LeadFacts {
+    transfer: Facts,
+    gathered: Gathered,
+}
+
+impl LeadFacts {
+    /// The person; none where nobody is known by the identifiers.
+    pub fn subject(&self) -> Option<String> {
+        self.gathered.heads.iter().find(|(_, head)| head.is_some()).map(|(subject, _)| subject.to_string())
+    }
+
+    pub fn cites(&self) -> Arc<[(SubjectId, Option<u64>)]> {
+        self.gathered.heads.iter().map(|(subject, head)| (*subject, head.map(|(_, position)| position))).collect()
+    }
+
+    pub fn heads(&self) -> Vec<serde_json::Value> {
+        heads_json(&self.gathered.heads)
+    }
+
+    pub fn lists(&self) -> Vec<serde_json::Value> {
+        lists_json(&self.gathered.lists)
+    }
+
+    pub fn known_at(&self) -> Timestamp {
+        self.gathered.known_at
+    }
+}
+
+/// Codes that say of a person's consent what no hour and no place can cure.
+const OF_CONSENT: [Code; 16] = [
+    Code::CcpaOptOut,
+    Code::ConsentDefective,
+    Code::ConsentNotInEffect,
+    Code::ConsentRevoked,
+    Code::ConsentScopeChannel,
+    Code::ConsentScopeNumber,
+    Code::ConsentScopePurpose,
+    Code::ConsentScopeSeller,
+    Code::ConsentScopeTechnology,
+    Code::ErasedSuppressed,
+    Code::InternalDnc,
+    Code::LitigatorHold,
+    Code::NoPewc,
+    Code::RevocationReview,
+    Code::RndReassigned,
+    Code::WrongNumber,
+];
+
+impl Gate {
+    /// Gathers what is known of a person whose lead is to be routed, once for all sellers.
+    pub(super) async fn lead_facts(
+        &self,
+        ledger: &Ledger,
+        recipient: &RecipientDoc,
+        now: Timestamp,
+    ) -> Result<LeadFacts, DecideError> {
+        let question =
+            ContactQuestion { recipient: recipient.clone(), contact: ContactDoc::transfer("seller"), policy: None };
+        let asked = question.asked()?;
+        let gathered = self.gather(ledger, &asked, now, now).await?;
+        Ok(LeadFacts { transfer: gathered.facts.clone(), gathered })
+    }
+
+    /// Whether a lead may go to a seller; with `named`, only where written consent in force names him. Else the codes that refuse.
+    pub(super) fn lets_lead_go(&self, known: &LeadFacts, seller: &str, named: bool) -> Result<(), Vec<&'static str>> {
+        let Ok(rules) = self.rules() else { return Err(vec!["NO_RULES"]) };
+        let pack = rules.pack.as_ref();
+        let mut facts = known.transfer.clone();
+        seller.clone_into(&mut facts.contact.seller);
+        let codes = |codes: Vec<Code>| codes.into_iter().map(Code::name).collect::<Vec<_>>();
+        let refused = refusals(pack, &facts);
+        if !refused.is_empty() {
+            return Err(codes(refused));
+        }
+        if !named {
+            return Ok(());
+        }
+        facts.contact.purpose = Purpose::Marketing;
+        facts.contact.technology = Technology::Autodialed;
+        let mut first = Vec::new();
+        for channel in [Channel::Voice, Channel::Sms] {
+            facts.contact.channel = channel;
+            let refused: Vec<Code> =
+                refusals(pack, &facts).into_iter().filter(|code| OF_CONSENT.contains(code)).collect();
+            if refused.is_empty() {
+                return Ok(());
+            }
+            if first.is_empty() {
+                first = refused;
+            }
+        }
+        Err(codes(first))
     }
 }
 

@@ -20,6 +20,7 @@ mod posture;
 mod question;
 mod record;
 mod replay;
+mod route;
 pub mod scratch;
 mod sources;
 
@@ -29,3 +30,6 @@ pub use gate::{DecideError, Decided, Gate};
 pub use packs::{Rules, pack_of};
 pub use question::{ContactDoc, ContactQuestion, MailDoc, QuestionError, RecipientDoc, StatsDoc};
 pub use replay::{Replay, ReplayError, Stored};
+pub use route::{
+    AmountDoc, LeadDoc, ReassignDoc, RouteError, RouteQuestion, RouteReplay, Routed, Router, replay_routes,
+};

@@ -123,6 +123,80 @@ impl Rules {
     }
 }
 
+/// Longest piece of a document in one entry.
+const PIECE_BYTES: usize = 40_000;
+
+/// Registers a document of its own: in one entry, or in pieces and an entry that names them.
+pub(super) async fn register_document(
+    ledger: &Ledger,
+    kind: &str,
+    version: &str,
+    text: &str,
+    now: Option<Timestamp>,
+) -> Result<(), DecideError> {
+    let digest = sha256(text.as_bytes());
+    let mut pieces: Vec<&str> = Vec::new();
+    let mut rest = text;
+    while !rest.is_empty() {
+        let end = (0..=PIECE_BYTES.min(rest.len())).rev().find(|end| rest.is_char_boundary(*end)).unwrap_or(rest.len());
+        let (piece, behind) = rest.split_at(end);
+        pieces.push(piece);
+        rest = behind;
+    }
+    let whole = |data: Value| (digest, data);
+    let mut wanted: Vec<(Digest, Value)> = Vec::new();
+    let common = |digest: &Digest, bytes: usize| json!({ "pack": kind, "version": version, "pack_sha256": digest, "kind": kind, "bytes": bytes });
+    let with = |mut data: Value, name: &str, value: Value| {
+        if let Value::Object(data) = &mut data {
+            data.insert(name.to_owned(), value);
+        }
+        data
+    };
+    if let [only] = pieces.as_slice() {
+        wanted.push(whole(with(common(&digest, text.len()), "document", json!(only))));
+    } else {
+        for piece in &pieces {
+            let own = sha256(piece.as_bytes());
+            wanted.push((own, with(common(&own, piece.len()), "document", json!(piece))));
+        }
+        let files: Vec<Value> =
+            pieces.iter().map(|piece| json!({ "pack": kind, "sha256": sha256(piece.as_bytes()) })).collect();
+        wanted.push(whole(with(common(&digest, text.len()), "files", json!(files))));
+    }
+    let mut events = Vec::new();
+    for (digest, data) in &wanted {
+        if ledger.service_event(&id(digest))?.is_none() {
+            events.push(event(digest, data));
+        }
+    }
+    let options = SubmitOptions { actor: SERVICE, strict: false, dry_run: false, now, service: true, closing: None };
+    for outcome in ledger.submit(events, options).await? {
+        match outcome {
+            Outcome::Recorded(_) | Outcome::Duplicate { .. } => {}
+            other => return Err(SubmitError::ReadOnly(format!("a document was not recorded: {other:?}")).into()),
+        }
+    }
+    Ok(())
+}
+
+/// The text of a registered document.
+pub(super) async fn document(ledger: &Ledger, digest: &str) -> Result<String, ReplayError> {
+    let wanted: Digest = digest.parse().map_err(|_| ReplayError::PackUnknown)?;
+    let data = registered(ledger, &wanted).await?;
+    let mut text = String::new();
+    match registered_text(&data) {
+        Some(document) => text = document,
+        None => {
+            for file in data.get("files").and_then(Value::as_array).into_iter().flatten() {
+                let digest = file.get("sha256").and_then(Value::as_str).and_then(|digest| digest.parse().ok());
+                let piece = registered(ledger, &digest.ok_or(ReplayError::PackUnknown)?).await?;
+                text.push_str(&registered_text(&piece).ok_or(ReplayError::PackUnknown)?);
+            }
+        }
+    }
+    if sha256(text.as_bytes()) == wanted { Ok(text) } else { Err(ReplayError::PackUnknown) }
+}
+
 fn id(digest: &Digest) -> String {
     format!("rules-{digest}")
 }

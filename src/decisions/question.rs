@@ -93,6 +93,25 @@ pub struct ContactDoc {
     pub campaign_stats: Option<StatsDoc>,
 }
 
+impl ContactDoc {
+    /// The passing on of a lead.
+    pub(super) fn transfer(seller: &str) -> ContactDoc {
+        ContactDoc {
+            channel: "data_transfer".to_owned(),
+            technology: "api".to_owned(),
+            purpose: "sell_lead".to_owned(),
+            sub_purpose: None,
+            seller: seller.to_owned(),
+            recipient_party: None,
+            topic: None,
+            campaign: None,
+            email: None,
+            caller_id: None,
+            campaign_stats: None,
+        }
+    }
+}
+
 /// What a commercial mail carries.
 #[derive(Debug, Clone, Copy, Default, Deserialize, ToSchema)]
 #[serde(default)]

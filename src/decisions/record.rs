@@ -29,26 +29,10 @@ pub(super) fn event_data(asked: &Asked, facts: &Facts, answer: &Answer, basis: &
             data.insert(name.to_owned(), value);
         }
     };
-    let heads: Vec<Value> = basis
-        .heads
-        .iter()
-        .filter_map(|(subject, head)| {
-            let (sequence, position) = (*head)?;
-            Some(json!({ "subject": subject.to_string(), "sequence": sequence, "position": position }))
-        })
-        .collect();
-    let lists: Vec<Value> = basis
-        .lists
-        .iter()
-        .map(|(list, version, date)| match date {
-            Some(date) => json!({ "list": list, "version": version, "as_of": date }),
-            None => json!({ "list": list, "version": version }),
-        })
-        .collect();
     put("decision", json!(basis.decision));
     put("known_at", json!(basis.known_at));
-    put("heads", json!(heads));
-    put("lists", json!(lists));
+    put("heads", json!(heads_json(basis.heads)));
+    put("lists", json!(lists_json(basis.lists)));
     put("recipient_party", json!(asked.recipient_party));
     put("topic", json!(asked.topic));
     put("campaign", json!(asked.campaign));
@@ -57,6 +41,22 @@ pub(super) fn event_data(asked: &Asked, facts: &Facts, answer: &Answer, basis: &
     put("from", json!(asked.caller_id));
     put("inputs", inputs(facts));
     Value::Object(data)
+}
+
+/// Heads that a decision depended on, as it carries them.
+pub(super) fn heads_json(heads: &[(SubjectId, Option<(u64, u64)>)]) -> Vec<Value> {
+    let known = heads.iter().filter_map(|(subject, head)| Some((subject, (*head)?)));
+    let of = |(subject, (sequence, position)): (&SubjectId, (u64, u64))| json!({ "subject": subject.to_string(), "sequence": sequence, "position": position });
+    known.map(of).collect()
+}
+
+/// Versions of lists that a decision depended on, as it carries them.
+pub(super) fn lists_json(lists: &[(String, String, Option<String>)]) -> Vec<Value> {
+    let of = |(list, version, date): &(String, String, Option<String>)| match date {
+        Some(date) => json!({ "list": list, "version": version, "as_of": date }),
+        None => json!({ "list": list, "version": version }),
+    };
+    lists.iter().map(of).collect()
 }
 
 /// The part of the data that facts and pack alone determine: what a replay must give again.

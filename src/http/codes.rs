@@ -73,12 +73,14 @@ codes! {
     ORIGIN_REFUSED FORBIDDEN "origin_refused" "The request comes from another site";
     PACK_UNKNOWN CONFLICT "pack_unknown" "The rules that the decision cites are not here";
     PARAMETER_INVALID BAD_REQUEST "parameter_invalid" "A parameter cannot be read";
+    PLAN_INVALID UNPROCESSABLE_ENTITY "plan_invalid" "The routing plan is not taken";
     PROJECTION_BEHIND SERVICE_UNAVAILABLE "projection_behind" "The view has not caught up yet";
     PROOF_BATCH_TOO_LARGE BAD_REQUEST "proof_batch_too_large" "Too many events to wait for their proofs";
     QUEUE_FULL SERVICE_UNAVAILABLE "queue_full" "Too many requests are waiting";
     READ_ONLY SERVICE_UNAVAILABLE "read_only" "The store does not take writes at the moment";
     REQUEST_ANSWERED CONFLICT "request_answered" "The request was answered already";
     REQUEST_INVALID UNPROCESSABLE_ENTITY "request_invalid" "The request is not valid";
+    ROUTING_REFUSED CONFLICT "routing_refused" "The lead cannot be routed";
     SCHEMA_REFUSED UNPROCESSABLE_ENTITY "schema_refused" "The schema cannot be registered";
     STOPPING SERVICE_UNAVAILABLE "stopping" "The service is stopping";
     STREAMS_FULL SERVICE_UNAVAILABLE "streams_full" "Too many streams are open";

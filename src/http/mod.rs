@@ -35,8 +35,8 @@ pub use serve::{Socket, serve};
 
 use api::{
     attribution, compliance, decisions, events_post, events_read, exports, health, holds, journal, keys as keys_api,
-    ledgers, lists, log, merge, privacy_acts, privacy_requests, proofs, quarantine, retention, schemas, stream,
-    subjects, views,
+    ledgers, lists, log, merge, privacy_acts, privacy_requests, proofs, quarantine, retention, routing, schemas,
+    stream, subjects, views,
 };
 use error::Problem;
 use front::{Front, front};
@@ -79,6 +79,9 @@ fn described() -> (Router<Arc<AppState>>, utoipa::openapi::OpenApi) {
         .routes(routes!(merge::subject_unmerge))
         .routes(routes!(views::subject_consent))
         .routes(routes!(decisions::decision_contact))
+        .routes(routes!(routing::decision_route))
+        .routes(routes!(routing::routing_plan_read, routing::routing_plan_activate))
+        .routes(routes!(routing::view_routing))
         .routes(routes!(decisions::decision_read))
         .routes(routes!(decisions::decision_replay))
         .routes(routes!(lists::lists_read, lists::list_import))

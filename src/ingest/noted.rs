@@ -16,7 +16,7 @@ use crate::chain::decode::EntryRef;
 /// Entries read at a time.
 const CHUNK: u64 = 4_096;
 /// Raised whenever [`is_noted`] learns a type: a file of an earlier version lacks its entries.
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
 
 /// Positions of noted entries, and how far the log was read for them.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -34,7 +34,10 @@ pub(super) struct Noted {
 pub(super) fn is_noted(event_type: &str) -> bool {
     matches!(
         event_type,
-        "list.imported"
+        "decision.routing_recorded"
+            | "lead.accepted"
+            | "lead.rejected"
+            | "list.imported"
             | "policy.emergency_declared"
             | "policy.registration_recorded"
             | "policy.pack_activated"

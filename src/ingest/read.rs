@@ -153,9 +153,8 @@ impl Ledger {
     /// [`ReadError::Absent`] past the end; [`ReadError::Part`] when stored bytes were altered.
     pub async fn open_entry(&self, position: u64) -> Result<Opened, ReadError> {
         let store = self.store();
-        let bytes = store.entry_at(position).await?.ok_or(ReadError::Absent(position))?;
-        let stored: HashMap<u8, Vec<u8>> = store.payloads_of(position).await?.into_iter().collect();
-        self.open_parts(position, bytes, stored).await
+        let (bytes, stored) = store.entry_with_parts(position).await?.ok_or(ReadError::Absent(position))?;
+        self.open_parts(position, bytes, stored.into_iter().collect()).await
     }
 
     /// Entries of `[first, end)` with those parts opened that are `wanted`; the others look as if their bytes were gone.

@@ -94,6 +94,8 @@ pub enum Action {
     RawOpen,
     /// Receipts and proofs.
     ReceiptsRead,
+    /// Put routing plans in force.
+    RoutingManage,
     /// Register customers' own event types.
     SchemasManage,
     /// Say that two subjects are one person, or are not.
@@ -108,7 +110,7 @@ pub enum Action {
 
 impl Action {
     /// Every action.
-    pub const ALL: [Action; 24] = [
+    pub const ALL: [Action; 25] = [
         Action::ClockConfirm,
         Action::DecisionsMake,
         Action::DecisionsRead,
@@ -128,6 +130,7 @@ impl Action {
         Action::QuarantineRead,
         Action::RawOpen,
         Action::ReceiptsRead,
+        Action::RoutingManage,
         Action::SchemasManage,
         Action::SubjectsMerge,
         Action::SubjectsRead,

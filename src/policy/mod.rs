@@ -6,3 +6,4 @@ pub mod contact;
 pub mod exposure;
 pub mod retention;
 pub mod rights;
+pub mod routing;

@@ -27,7 +27,31 @@ pub(super) fn place(slot: u64) -> (u64, u8) {
     (slot >> 8, part)
 }
 
+/// Stored bytes of an entry, and its stored parts by part number.
+pub type WholeEntry = (Vec<u8>, Vec<(u8, Vec<u8>)>);
+
 impl Store {
+    /// The stored bytes of an entry with its stored parts by part number; `None` past the end.
+    pub async fn entry_with_parts(&self, position: u64) -> Result<Option<WholeEntry>, StoreError> {
+        let rows: Vec<(i64, Vec<u8>)> = on_db!(self.db, log_read, pool => {
+            sqlx::query_as(sql::ENTRY_WITH_PARTS)
+                .bind(self.key())
+                .bind(to_i64(position))
+                .bind(slot_bound(position))
+                .bind(slot_bound(position.saturating_add(1)))
+                .fetch_all(pool)
+                .await
+        })?;
+        let (mut entry, mut parts) = (None, Vec::new());
+        for (slot, bytes) in rows {
+            match u64::try_from(slot) {
+                Ok(slot) => parts.push((place(slot).1, bytes)),
+                Err(_) => entry = Some(bytes),
+            }
+        }
+        Ok(entry.map(|entry| (entry, parts)))
+    }
+
     /// The stored parts of one entry by part number.
     pub async fn payloads_of(&self, position: u64) -> Result<Vec<(u8, Vec<u8>)>, StoreError> {
         let stored = self.payloads_from(position, position.saturating_add(1)).await?;

@@ -9,6 +9,11 @@ pub(super) const ENTRIES_FROM: &str = "SELECT position, entry FROM entries \
      WHERE ledger = $1 AND position >= $2 AND position < $3 ORDER BY position";
 pub(super) const ENTRIES_COUNT: &str = "SELECT COUNT(*) FROM entries WHERE ledger = $1";
 
+/// One entry and its stored parts in one statement, -1 in the place of a slot for the entry: walking a person's history asks for
+/// one after the other, and on SQLite a statement costs more than its rows.
+pub(super) const ENTRY_WITH_PARTS: &str = "SELECT CAST(-1 AS BIGINT) AS slot, entry AS bytes FROM entries \
+     WHERE ledger = $1 AND position = $2 UNION ALL \
+     SELECT slot, sealed AS bytes FROM payloads WHERE ledger = $1 AND slot >= $3 AND slot < $4";
 pub(super) const PAYLOADS_FROM: &str = "SELECT slot, sealed FROM payloads \
      WHERE ledger = $1 AND slot >= $2 AND slot < $3 ORDER BY slot";
 /// Part 0 of each entry alone: what keyless readers and projections fold.
@@ -88,6 +93,7 @@ pub(super) const SHARED: &[&str] = &[
     ENTRY_AT,
     ENTRIES_FROM,
     ENTRIES_COUNT,
+    ENTRY_WITH_PARTS,
     PAYLOADS_FROM,
     FIRST_PARTS_FROM,
     PAYLOAD_DELETE,

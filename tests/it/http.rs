@@ -15,6 +15,7 @@ mod log;
 mod people;
 mod privacy;
 mod read;
+mod routing;
 mod settle;
 mod wire;
 

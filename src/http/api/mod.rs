@@ -23,6 +23,7 @@ pub mod proofs;
 pub mod quarantine;
 pub mod receipts;
 pub mod retention;
+pub mod routing;
 pub mod schemas;
 pub mod stream;
 pub mod subjects;

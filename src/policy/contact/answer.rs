@@ -114,6 +114,15 @@ pub fn evaluate(pack: &Pack, facts: &Facts) -> Answer {
     }
 }
 
+/// All failing codes, and nothing else: what a choice among many needs of each.
+pub fn refusals(pack: &Pack, facts: &Facts) -> Vec<Code> {
+    let ground = Ground::of(facts);
+    let mut context = Context::new(pack, facts, &ground, facts.now.micros(), false);
+    judge(&mut context);
+    context.hours_if_bound();
+    context.codes.sorted()
+}
+
 /// A call or text that the law of the United States governs.
 pub(super) fn is_domestic_phone(facts: &Facts) -> bool {
     facts.contact.channel.is_phone() && is_domestic(facts)

@@ -31,7 +31,7 @@ mod property_tests;
 #[cfg(test)]
 mod tests;
 
-pub use answer::{Answer, LocalTime, RuleVerdict, Verdict, evaluate};
+pub use answer::{Answer, LocalTime, RuleVerdict, Verdict, evaluate, refusals};
 pub use calendar::tzdb_version;
 pub use codes::Code;
 pub use facts::{

@@ -1,0 +1,671 @@
+//! Who gets this lead: asked, chosen in one lane, recorded, answered.
+//!
+//! Order, and what each step's death means: the lane is taken, and with it the standings, a fold of the decisions in the log; the
+//! choice is made in memory only; it is recorded, refused at commit if the person's head moved, and then all is done again; the
+//! lane is given back. A process that dies before the commit has promised the lead to nobody; after it the decision is in the log,
+//! answered or not. One lane per ledger, on the server that appends, so that caps and weights cannot race; each decision names the
+//! one before it.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+use utoipa::ToSchema;
+
+use super::gate::{DecideError, Gate};
+use super::packs;
+use super::question::{QuestionError, RecipientDoc};
+use crate::chain::decode::EntryRef;
+use crate::domain::ids::{EventId, PrincipalId, uuid_v7};
+use crate::domain::money::{Currency, Micros};
+use crate::domain::nanp::area_codes;
+use crate::domain::parts::PartKind;
+use crate::domain::time::{MICROS_PER_SECOND, Timestamp};
+use crate::ingest::admit::SubmitOptions;
+use crate::ingest::forms::Received;
+use crate::ingest::read::ReadError;
+use crate::ingest::{Ledger, Outcome, Receipt, SubmitError};
+use crate::policy::routing::{
+    Assigned, Choice, ConsentRule, Lead, Plan, PlanError, Pool, Price, Standings, builtin, choose,
+};
+
+const RECORDED: &str = "decision.routing_recorded";
+const ACTIVATED: &str = "policy.pack_activated";
+/// How often a choice is made again because the person's head moved.
+const ATTEMPTS_MAX: usize = 16;
+/// Sellers that a decision names under one reason; all are counted.
+const NAMED_MAX: usize = 200;
+
+/// Who should get a lead.
+#[derive(Debug, Clone, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RouteQuestion {
+    /// Whose lead it is.
+    pub recipient: RecipientDoc,
+    /// The lead.
+    #[serde(default)]
+    pub lead: LeadDoc,
+    /// Pool; absent: the first that takes the lead.
+    pub pool: Option<String>,
+    /// Sellers who must not get it.
+    #[serde(default)]
+    pub exclude: Vec<String>,
+    /// Offers by seller, where the pool goes by offers.
+    #[serde(default)]
+    pub bids: BTreeMap<String, AmountDoc>,
+    /// The lead was given before, and goes to another one now.
+    pub reassigns: Option<ReassignDoc>,
+}
+
+/// A lead, without a person in it.
+#[derive(Debug, Clone, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct LeadDoc {
+    /// Your record id of the lead.
+    #[serde(rename = "ref")]
+    pub reference: Option<String>,
+    /// Campaign.
+    pub campaign: Option<String>,
+    /// Where it came from.
+    pub source: Option<String>,
+    /// Vertical.
+    pub vertical: Option<String>,
+    /// State. Absent: that of the recipient, where stated.
+    pub state: Option<String>,
+    /// Score band.
+    pub band: Option<String>,
+    /// Score.
+    pub score: Option<i64>,
+}
+
+/// Money of an offer.
+#[derive(Debug, Clone, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AmountDoc {
+    /// Major units.
+    pub amount: String,
+    /// ISO 4217 code.
+    pub currency: String,
+}
+
+/// Which decision is taken back, and why.
+#[derive(Debug, Clone, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ReassignDoc {
+    /// Its id.
+    pub decision: String,
+    /// `timeout`, `rejected`, `returned` or `other`.
+    pub reason: String,
+}
+
+/// Why nobody was chosen or nothing could be.
+#[derive(Debug, thiserror::Error)]
+pub enum RouteError {
+    /// The gate.
+    #[error(transparent)]
+    Decide(#[from] DecideError),
+    /// No plan was activated.
+    #[error("no routing plan is in force")]
+    NoPlan,
+    /// No pool takes the lead, or the one named is none of the plan.
+    #[error("no pool of the plan takes this lead")]
+    NoPool,
+    /// The plan.
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+    /// Part of the question.
+    #[error(transparent)]
+    Question(#[from] QuestionError),
+    /// The person is not known: the lead must be recorded first.
+    #[error("the person is not known: record the lead first")]
+    Unknown,
+    /// The log cannot be read.
+    #[error("read")]
+    Read(#[from] ReadError),
+    /// The ledger did not take the record.
+    #[error(transparent)]
+    Submit(#[from] SubmitError),
+}
+
+/// A decision that is in the log.
+#[derive(Debug, Clone)]
+pub struct Routed {
+    /// Where it is.
+    pub receipt: Receipt,
+    /// What was recorded.
+    pub data: Value,
+}
+
+/// The lane of one ledger: standings and the plan in force.
+#[derive(Debug, Default)]
+pub struct Router {
+    state: tokio::sync::Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    noted_read: usize,
+    standings: Standings,
+    last: Option<u64>,
+    active: Option<String>,
+    plans: HashMap<String, Arc<Plan>>,
+}
+
+impl State {
+    async fn catch_up(&mut self, ledger: &Ledger) -> Result<(), RouteError> {
+        for position in ledger.noted_from(self.noted_read).await? {
+            self.take(ledger, position).await?;
+            self.noted_read += 1;
+        }
+        Ok(())
+    }
+
+    async fn take(&mut self, ledger: &Ledger, position: u64) -> Result<(), RouteError> {
+        let bytes = ledger.store().entry_at(position).await.map_err(ReadError::from)?;
+        let bytes = bytes.ok_or(ReadError::Absent(position))?;
+        let entry = EntryRef::decode(&bytes).map_err(|source| ReadError::Entry { position, source })?;
+        if !matches!(entry.event_type, RECORDED | ACTIVATED | "lead.accepted" | "lead.rejected") {
+            return Ok(());
+        }
+        let event_type = entry.event_type.to_owned();
+        let Some(data) = business(ledger, position).await? else { return Ok(()) };
+        let text = |name: &str| data.get(name).and_then(Value::as_str);
+        match event_type.as_str() {
+            ACTIVATED if text("kind") == Some("routing") => self.active = text("pack_sha256").map(str::to_owned),
+            ACTIVATED => {}
+            RECORDED => {
+                self.last = Some(position);
+                apply(&mut self.standings, &data);
+            }
+            _ => self.answered(ledger, &data, event_type == "lead.accepted").await?,
+        }
+        Ok(())
+    }
+
+    /// A seller's answer counts for the pool of the decision that gave him the lead.
+    async fn answered(&mut self, ledger: &Ledger, data: &Map<String, Value>, took: bool) -> Result<(), RouteError> {
+        let text = |name: &str| data.get(name).and_then(Value::as_str);
+        let (Some(seller), Some(decision)) = (text("seller"), text("decision")) else { return Ok(()) };
+        let Some(position) = ledger.service_event(decision).map_err(DecideError::from)? else { return Ok(()) };
+        if let Some(routed) = business(ledger, position).await?
+            && let Some(pool) = routed.get("pool").and_then(Value::as_str)
+        {
+            self.standings.answered(pool, seller, took);
+        }
+        Ok(())
+    }
+
+    async fn plan(&mut self, ledger: &Ledger) -> Result<Arc<Plan>, RouteError> {
+        let digest = self.active.clone().ok_or(RouteError::NoPlan)?;
+        if let Some(plan) = self.plans.get(&digest) {
+            return Ok(Arc::clone(plan));
+        }
+        let text = packs::document(ledger, &digest).await.map_err(|_| RouteError::NoPlan)?;
+        let plan = Arc::new(Plan::parse(&text)?);
+        self.plans.insert(digest, Arc::clone(&plan));
+        Ok(plan)
+    }
+}
+
+/// Business data of an entry; none where it is gone.
+async fn business(ledger: &Ledger, position: u64) -> Result<Option<Map<String, Value>>, ReadError> {
+    let opened = ledger.open_entry(position).await?;
+    let part = opened.plaintext(PartKind::Business).and_then(|bytes| serde_json::from_slice::<Value>(bytes).ok());
+    Ok(part.and_then(|part| part.get("data").and_then(Value::as_object).cloned()))
+}
+
+/// What a recorded decision does to the standings.
+fn apply(standings: &mut Standings, data: &Map<String, Value>) {
+    let zone = data.get("zone").and_then(Value::as_str).and_then(|zone| zone.parse().ok()).unwrap_or(chrono_tz::UTC);
+    if let Some(released) = data.get("released").and_then(Value::as_object)
+        && let Some(assigned) = assigned_of(released)
+    {
+        let weight = released.get("weight").and_then(Value::as_u64).and_then(|weight| u32::try_from(weight).ok());
+        standings.release(&assigned, weight.unwrap_or(1), zone);
+    }
+    if let Some(assigned) = assigned_of(data) {
+        standings.assign(&assigned, zone);
+    }
+}
+
+fn assigned_of(data: &Map<String, Value>) -> Option<Assigned> {
+    let text = |name: &str| data.get(name).and_then(Value::as_str);
+    let number = |name: &str| text(name).and_then(|digits| digits.parse().ok());
+    let amount = data.get("price").and_then(|price| price.get("amount")?.as_str());
+    Some(Assigned {
+        pool: text("pool")?.to_owned(),
+        seller: text("chosen")?.to_owned(),
+        now: Timestamp::parse_rfc3339(text("now")?).ok()?,
+        pass: number("pass").unwrap_or(0),
+        virtual_time: number("virtual_time").unwrap_or(0),
+        micros: amount.and_then(|amount| Micros::parse(amount).ok()).map_or(0, Micros::micros),
+    })
+}
+
+fn wrong(pointer: &'static str, code: &'static str, detail: &str) -> QuestionError {
+    QuestionError { pointer, code, detail: detail.to_owned() }
+}
+
+impl RouteQuestion {
+    fn lead(&self) -> Result<Lead, QuestionError> {
+        let state = self.lead.state.as_ref().or(self.recipient.state.as_ref()).map(|state| state.to_ascii_uppercase());
+        if state.as_deref().is_some_and(|state| area_codes().state_zones(state).is_empty()) {
+            return Err(wrong("/lead/state", "state_unknown", "is no state of the United States"));
+        }
+        let mut bids = BTreeMap::new();
+        for (seller, bid) in &self.bids {
+            let micros = Micros::parse(&bid.amount)
+                .map_err(|_| wrong("/bids", "amount_invalid", "has amounts such as 12.34"))?;
+            let currency = Currency::parse(&bid.currency);
+            let currency = currency.map_err(|_| wrong("/bids", "currency_unknown", "names currencies of ISO 4217"))?;
+            bids.insert(seller.clone(), Price { micros: micros.micros(), currency });
+        }
+        let lead = &self.lead;
+        for (pointer, id) in
+            [("/lead/campaign", &lead.campaign), ("/lead/source", &lead.source), ("/lead/vertical", &lead.vertical)]
+        {
+            if id.as_ref().is_some_and(|id| !is_id(id)) {
+                return Err(wrong(pointer, "id_invalid", "is letters, digits, . _ - and at most 64 of them"));
+            }
+        }
+        if lead.band.as_ref().is_some_and(|band| !is_band(band)) {
+            return Err(wrong("/lead/band", "band_invalid", "is a capital letter, and at most a digit"));
+        }
+        if self.reassigns.as_ref().is_some_and(|of| !REASONS.contains(&of.reason.as_str())) {
+            return Err(wrong("/reassigns/reason", "enum_unknown", "is timeout, rejected, returned or other"));
+        }
+        Ok(Lead {
+            campaign: lead.campaign.clone(),
+            source: lead.source.clone(),
+            vertical: lead.vertical.clone(),
+            state,
+            band: lead.band.clone(),
+            score: lead.score,
+            exclude: self.exclude.clone(),
+            bids,
+        })
+    }
+}
+
+const REASONS: [&str; 4] = ["timeout", "rejected", "returned", "other"];
+
+fn is_id(text: &str) -> bool {
+    let inside = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+    text.len() <= 64 && text.bytes().all(inside) && text.as_bytes().first().is_some_and(u8::is_ascii_alphanumeric)
+}
+
+fn is_band(text: &str) -> bool {
+    match text.as_bytes() {
+        [letter] => letter.is_ascii_uppercase(),
+        [letter, digit] => letter.is_ascii_uppercase() && digit.is_ascii_digit(),
+        _ => false,
+    }
+}
+
+/// The pool of a lead: the one named, else the first that takes it.
+fn pool_of<'a>(plan: &'a Plan, named: Option<&str>, lead: &Lead) -> Option<&'a Pool> {
+    let takes = |list: &[String], value: &Option<String>| {
+        list.is_empty() || value.as_ref().is_some_and(|value| list.contains(value))
+    };
+    match named {
+        Some(id) => plan.pool(id),
+        None => plan.pools.iter().find(|pool| {
+            takes(&pool.takes.campaigns, &lead.campaign)
+                && takes(&pool.takes.sources, &lead.source)
+                && takes(&pool.takes.verticals, &lead.vertical)
+                && takes(&pool.takes.states, &lead.state)
+        }),
+    }
+}
+
+/// A decision that is taken back.
+struct Released {
+    data: Value,
+    decision: String,
+    reason: String,
+    sellers: Vec<String>,
+}
+
+impl Router {
+    /// Chooses who gets a lead and records the choice first.
+    ///
+    /// # Errors
+    /// [`RouteError`]; after `Submit` the outcome is unknown, and nothing may be done on its strength: ask again.
+    pub async fn route(
+        &self,
+        ledger: &Ledger,
+        gate: &Gate,
+        question: &RouteQuestion,
+        actor: PrincipalId,
+        now: Option<Timestamp>,
+    ) -> Result<Routed, RouteError> {
+        let mut lead = question.lead()?;
+        let mut state = self.state.lock().await;
+        for _ in 0..ATTEMPTS_MAX {
+            state.catch_up(ledger).await?;
+            let plan = state.plan(ledger).await?;
+            let head = ledger.head().map_or(Timestamp::MIN, |head| head.recorded);
+            let instant = now.unwrap_or_else(|| ledger.now().max(head));
+            let released = match &question.reassigns {
+                Some(of) => Some(self.released(ledger, &plan, of).await?),
+                None => None,
+            };
+            lead.exclude = question.exclude.clone();
+            lead.exclude.extend(released.iter().flat_map(|released| released.sellers.clone()));
+            let pool = pool_of(&plan, question.pool.as_deref(), &lead).ok_or(RouteError::NoPool)?;
+            let known = gate.lead_facts(ledger, &question.recipient, instant).await?;
+            let subject = known.subject().ok_or(RouteError::Unknown)?;
+            let mut standings = None;
+            if let Some(released) = &released {
+                // The turn comes back before the next one is chosen.
+                let mut given_back = state.standings.clone();
+                apply(
+                    &mut given_back,
+                    &Map::from_iter([
+                        ("released".to_owned(), released.data.clone()),
+                        ("zone".to_owned(), json!(plan.zone.name())),
+                    ]),
+                );
+                standings = Some(given_back);
+            }
+            let draw = ledger.random.bytes();
+            let mut consent = |seller: &str| match pool.consent {
+                ConsentRule::None => Ok(()),
+                ConsentRule::Transfer => gate.lets_lead_go(&known, seller, false),
+                ConsentRule::Seller => gate.lets_lead_go(&known, seller, true),
+            };
+            let of = standings.as_ref().unwrap_or(&state.standings);
+            let choice = choose(&plan, pool, &lead, of, instant, &draw, &mut consent);
+            let id = EventId::from_bytes(uuid_v7(ledger.now().unix_ms(), ledger.random.bytes())).to_string();
+            let basis = Basis {
+                plan: &plan,
+                pool,
+                lead: &lead,
+                id: &id,
+                now: instant,
+                draw: &draw,
+                previous: state.last,
+                released: &released,
+            };
+            let mut data = data_of(&basis, &choice);
+            if let Value::Object(data) = &mut data {
+                data.insert("known_at".to_owned(), json!(known.known_at()));
+                data.insert("heads".to_owned(), json!(known.heads()));
+                data.insert("lists".to_owned(), json!(known.lists()));
+                data.extend(question.lead.reference.as_ref().map(|reference| ("lead".to_owned(), json!(reference))));
+            }
+            let event = json!({
+                "specversion": "1.0", "id": id, "source": "/tallystick", "type": RECORDED, "subject": subject, "data": data,
+            });
+            let options = SubmitOptions { actor, strict: false, dry_run: false, now, service: true, closing: None };
+            let outcome =
+                ledger.submit_citing(vec![Received { raw: event.to_string().into() }], options, known.cites()).await?;
+            match outcome.into_iter().next() {
+                Some(Outcome::Recorded(receipt)) => return Ok(Routed { receipt, data }),
+                Some(Outcome::Refused { code: "head_moved", .. }) => {}
+                Some(other) => return Err(DecideError::Refused(format!("{other:?}")).into()),
+                None => return Err(SubmitError::Stopping.into()),
+            }
+        }
+        Err(DecideError::Busy.into())
+    }
+
+    async fn released(&self, ledger: &Ledger, plan: &Plan, of: &ReassignDoc) -> Result<Released, RouteError> {
+        let absent = || wrong("/reassigns/decision", "decision_unknown", "is no routing decision that chose somebody");
+        let position = ledger.service_event(&of.decision).map_err(DecideError::from)?.ok_or_else(absent)?;
+        let before = business(ledger, position).await?.ok_or_else(absent)?;
+        let assigned = assigned_of(&before).ok_or_else(absent)?;
+        let buyer =
+            plan.pool(&assigned.pool).and_then(|pool| pool.buyers.iter().find(|buyer| buyer.seller == assigned.seller));
+        let mut data = json!({
+            "pool": assigned.pool, "chosen": assigned.seller, "now": assigned.now, "weight": buyer.map_or(1, |buyer| buyer.weight),
+        });
+        if let (Value::Object(data), Some(price)) = (&mut data, before.get("price")) {
+            data.insert("price".to_owned(), price.clone());
+        }
+        // Whoever had the lead before this one must not get it either.
+        let mut sellers = vec![assigned.seller];
+        let earlier = before.get("had").and_then(Value::as_array).into_iter().flatten();
+        sellers.extend(earlier.filter_map(|seller| seller.as_str().map(str::to_owned)));
+        Ok(Released { data, decision: of.decision.clone(), reason: of.reason.clone(), sellers })
+    }
+
+    /// Registers a plan and puts it in force.
+    ///
+    /// # Errors
+    /// [`RouteError::Plan`] names what is wrong with it; nothing is recorded then.
+    pub async fn activate(
+        &self,
+        ledger: &Ledger,
+        text: &str,
+        actor: PrincipalId,
+        now: Option<Timestamp>,
+    ) -> Result<(Plan, Receipt), RouteError> {
+        let plan = Plan::parse(text)?;
+        packs::register_document(ledger, "routing", &plan.version, text, now).await?;
+        let version: String = plan.digest.to_string().chars().take(16).collect();
+        let data = json!({ "pack": "routing", "version": version, "pack_sha256": plan.digest, "kind": "routing" });
+        let receipt = ledger.record_own(ACTIVATED, None, data, actor, now).await?;
+        Ok((plan, receipt))
+    }
+
+    /// The plan in force; that of the build, which routes nothing, where none was activated.
+    ///
+    /// # Errors
+    /// [`RouteError`] when the log cannot be read.
+    pub async fn plan(&self, ledger: &Ledger) -> Result<Arc<Plan>, RouteError> {
+        let mut state = self.state.lock().await;
+        state.catch_up(ledger).await?;
+        match state.plan(ledger).await {
+            Err(RouteError::NoPlan) => builtin().map(|plan| Arc::new(plan.clone())).ok_or(RouteError::NoPlan),
+            other => other,
+        }
+    }
+
+    /// A copy of the standings as they are.
+    ///
+    /// # Errors
+    /// [`RouteError`] when the log cannot be read.
+    pub async fn standings(&self, ledger: &Ledger) -> Result<Standings, RouteError> {
+        let mut state = self.state.lock().await;
+        state.catch_up(ledger).await?;
+        Ok(state.standings.clone())
+    }
+}
+
+/// What a decision was made from.
+struct Basis<'a> {
+    plan: &'a Plan,
+    pool: &'a Pool,
+    lead: &'a Lead,
+    id: &'a str,
+    now: Timestamp,
+    draw: &'a [u8; 32],
+    previous: Option<u64>,
+    released: &'a Option<Released>,
+}
+
+/// The data of `decision.routing_recorded`.
+fn data_of(basis: &Basis<'_>, choice: &Choice) -> Value {
+    let Basis { plan, pool, lead, .. } = basis;
+    let refused: Vec<Value> = choice
+        .refused
+        .iter()
+        .map(|(reason, sellers)| {
+            let named: Vec<&String> = sellers.iter().take(NAMED_MAX).collect();
+            json!({ "code": reason.code(), "count": sellers.len(), "sellers": named })
+        })
+        .collect();
+    let consent: Vec<Value> = choice
+        .consent
+        .iter()
+        .take(NAMED_MAX)
+        .map(|(seller, codes)| json!({ "candidate": seller, "codes": codes }))
+        .collect();
+    let money = |price: &Price| json!({ "amount": Micros::from_micros(price.micros).to_string(), "currency": price.currency.code() });
+    let bids: Vec<Value> = lead
+        .bids
+        .iter()
+        .take(NAMED_MAX)
+        .map(|(seller, price)| json!({ "candidate": seller, "price": money(price) }))
+        .collect();
+    let assigned = choice.assigned.as_ref();
+    let respond_by = pool
+        .sla_minutes
+        .filter(|_| assigned.is_some())
+        .and_then(|minutes| basis.now.checked_add_micros(i64::from(minutes) * 60 * MICROS_PER_SECOND));
+    let had: Vec<&String> = basis.released.iter().flat_map(|released| &released.sellers).collect();
+    let all = json!({
+        "decision": basis.id,
+        "pack": "routing",
+        "pack_sha256": plan.digest,
+        "zone": plan.zone.name(),
+        "now": basis.now,
+        "pool": pool.id,
+        "kind": "seller",
+        "strategy": pool.strategy.name(),
+        "chosen": assigned.map(|assigned| &assigned.seller),
+        "pass": assigned.map(|assigned| assigned.pass.to_string()),
+        "virtual_time": assigned.map(|assigned| assigned.virtual_time.to_string()),
+        "price": choice.price.as_ref().map(money),
+        "probability": choice.probability.map(probability),
+        "seed": choice.probability.map(|_| data_encoding::HEXLOWER.encode(basis.draw)),
+        "eligible": choice.eligible,
+        "in_line": choice.in_line,
+        "refused": refused,
+        "consent": consent,
+        "bids": bids,
+        "campaign": lead.campaign,
+        "lead_source": lead.source,
+        "vertical": lead.vertical,
+        "state": lead.state,
+        "band": lead.band,
+        "score": lead.score,
+        "excluded": lead.exclude,
+        "previous": basis.previous,
+        "respond_by": respond_by,
+        "reassigns": basis.released.as_ref().map(|released| &released.decision),
+        "reassign_reason": basis.released.as_ref().map(|released| &released.reason),
+        "released": basis.released.as_ref().map(|released| &released.data),
+        "had": had,
+    });
+    match all {
+        Value::Object(all) => {
+            let empty = |value: &Value| value.is_null() || value.as_array().is_some_and(Vec::is_empty);
+            Value::Object(all.into_iter().filter(|(_, value)| !empty(value)).collect())
+        }
+        other => other,
+    }
+}
+
+/// Millionths as a decimal text.
+fn probability(millionths: u32) -> String {
+    if millionths >= 1_000_000 { "1".to_owned() } else { format!("0.{millionths:06}") }
+}
+
+/// A routing decision computed again.
+#[derive(Debug, Clone)]
+pub struct RouteReplay {
+    /// Its position.
+    pub position: u64,
+    /// What it recorded.
+    pub recorded: Map<String, Value>,
+    /// Members that came out otherwise; none if it stands.
+    pub differs: Vec<String>,
+}
+
+/// Computes every routing decision up to `last` again, in order, from the plans, leads and draws that the log keeps; the answers
+/// of the consent are taken as recorded. `told` is called with each.
+///
+/// # Errors
+/// [`RouteError`] when the log, or a plan in it, cannot be read.
+pub async fn replay_routes(ledger: &Ledger, last: u64, mut told: impl FnMut(RouteReplay)) -> Result<(), RouteError> {
+    let mut state = State::default();
+    for position in ledger.noted_from(0).await? {
+        if position > last {
+            break;
+        }
+        if let Some(recorded) = business(ledger, position).await?
+            && recorded.contains_key("pool")
+            && recorded.contains_key("eligible")
+        {
+            let differs = again(ledger, &mut state, &recorded).await?;
+            told(RouteReplay { position, recorded, differs });
+        }
+        state.take(ledger, position).await?;
+    }
+    Ok(())
+}
+
+async fn again(ledger: &Ledger, state: &mut State, recorded: &Map<String, Value>) -> Result<Vec<String>, RouteError> {
+    let text = |name: &str| recorded.get(name).and_then(Value::as_str).map(str::to_owned);
+    let unknown = || RouteError::NoPlan;
+    let digest = text("pack_sha256").ok_or_else(unknown)?;
+    let active = state.active.replace(digest);
+    let plan = state.plan(ledger).await;
+    state.active = active;
+    let plan = plan?;
+    let pool = text("pool").and_then(|pool| plan.pool(&pool).cloned()).ok_or(RouteError::NoPool)?;
+    let items = |name: &str| recorded.get(name).and_then(Value::as_array).cloned().unwrap_or_default();
+    let price = |value: &Value| -> Option<Price> {
+        let micros = Micros::parse(value.get("amount")?.as_str()?).ok()?.micros();
+        Some(Price { micros, currency: Currency::parse(value.get("currency")?.as_str()?).ok()? })
+    };
+    let bids = items("bids");
+    let bid = |item: &Value| Some((item.get("candidate")?.as_str()?.to_owned(), price(item.get("price")?)?));
+    let lead = Lead {
+        campaign: text("campaign"),
+        source: text("lead_source"),
+        vertical: text("vertical"),
+        state: text("state"),
+        band: text("band"),
+        score: recorded.get("score").and_then(Value::as_i64),
+        exclude: items("excluded").iter().filter_map(|seller| seller.as_str().map(str::to_owned)).collect(),
+        bids: bids.iter().filter_map(bid).collect(),
+    };
+    let refused_by_consent: Vec<String> =
+        items("consent").iter().filter_map(|item| item.get("candidate")?.as_str().map(str::to_owned)).collect();
+    let now = text("now").and_then(|now| Timestamp::parse_rfc3339(&now).ok()).ok_or_else(unknown)?;
+    let mut draw = [0; 32];
+    if let Some(seed) = text("seed") {
+        data_encoding::HEXLOWER.decode_mut(seed.as_bytes(), &mut draw).map_err(|_| unknown())?;
+    }
+    let mut given_back = None;
+    if let Some(released) = recorded.get("released") {
+        let mut standings = state.standings.clone();
+        let members = [("released".to_owned(), released.clone()), ("zone".to_owned(), json!(plan.zone.name()))];
+        apply(&mut standings, &Map::from_iter(members));
+        given_back = Some(standings);
+    }
+    let standings = given_back.as_ref().unwrap_or(&state.standings);
+    let mut consent = |seller: &str| {
+        if refused_by_consent.iter().any(|refused| refused == seller) { Err(Vec::new()) } else { Ok(()) }
+    };
+    let choice = choose(&plan, &pool, &lead, standings, now, &draw, &mut consent);
+    let basis = Basis {
+        plan: &plan,
+        pool: &pool,
+        lead: &lead,
+        id: "",
+        now,
+        draw: &draw,
+        previous: state.last,
+        released: &None,
+    };
+    let data = data_of(&basis, &choice);
+    let names = [
+        "chosen",
+        "pass",
+        "virtual_time",
+        "price",
+        "probability",
+        "eligible",
+        "in_line",
+        "refused",
+        "previous",
+        "respond_by",
+    ];
+    let differs = names.iter().filter(|name| data.get(**name) != recorded.get(**name)).map(|name| (*name).to_owned());
+    Ok(differs.collect())
+}
