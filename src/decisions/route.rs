@@ -416,10 +416,11 @@ impl Router {
         let position = ledger.service_event(&of.decision).map_err(DecideError::from)?.ok_or_else(absent)?;
         let before = business(ledger, position).await?.ok_or_else(absent)?;
         let assigned = assigned_of(&before).ok_or_else(absent)?;
-        let buyer =
-            plan.pool(&assigned.pool).and_then(|pool| pool.buyers.iter().find(|buyer| buyer.seller == assigned.seller));
+        let weight = plan.pool(&assigned.pool).and_then(|pool| {
+            pool.buyers.iter().find(|buyer| buyer.seller == assigned.seller).map(|buyer| pool.weight_of(buyer))
+        });
         let mut data = json!({
-            "pool": assigned.pool, "chosen": assigned.seller, "now": assigned.now, "weight": buyer.map_or(1, |buyer| buyer.weight),
+            "pool": assigned.pool, "chosen": assigned.seller, "now": assigned.now, "weight": weight.unwrap_or(1),
         });
         if let (Value::Object(data), Some(price)) = (&mut data, before.get("price")) {
             data.insert("price".to_owned(), price.clone());

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Datelike, Timelike};
 
 use super::plan::{Buyer, Plan, Pool, Price, Strategy};
-use super::standings::{Assigned, Standings, TURN, periods};
+use super::standings::{Assigned, ROUNDING, Standings, TURN, periods};
 use crate::crypto::hash::sha256;
 use crate::domain::time::{MICROS_PER_SECOND, Timestamp};
 
@@ -122,17 +122,17 @@ pub fn choose(
             None => open.push(buyer),
         }
     }
-    let pass = |buyer: &Buyer| {
+    // Worst-case fair weighted queueing (WF2Q+, Bennett and Zhang 1997): of the buyers whose turn has begun, the one whose turn
+    // ends first. Who goes by the end alone serves a heavy buyer ahead of his share.
+    let turn = |buyer: &Buyer| TURN / u128::from(pool.weight_of(buyer));
+    let before = standings.virtual_time(&pool.id);
+    let begin = |buyer: &Buyer| {
         let served = standings.of(&pool.id, &buyer.seller).map_or(0, |standing| standing.pass);
-        // Who was closed for a while begins where the others are: he makes up for nothing.
-        served.max(standings.virtual_time(&pool.id))
+        // An open buyer is never a whole turn behind. Who is was closed, and makes up for nothing.
+        if served + turn(buyer) < before { before } else { served }
     };
-    let turn = |buyer: &Buyer| match pool.strategy {
-        Strategy::RoundRobin => TURN,
-        _ => TURN / u64::from(buyer.weight),
-    };
-    let virtual_time = open.iter().map(|buyer| pass(buyer)).min().unwrap_or(0);
-    let by_turn = |buyer: &&Buyer| (pass(buyer) + turn(buyer), buyer.priority);
+    let time = open.iter().map(|buyer| begin(buyer)).min().unwrap_or(0).max(before);
+    let by_turn = |buyer: &&Buyer| (begin(buyer) > time + ROUNDING, begin(buyer) + turn(buyer), buyer.priority);
     match pool.strategy {
         Strategy::Weighted | Strategy::RoundRobin => open.sort_by_key(by_turn),
         Strategy::Priority => open.sort_by_key(|buyer| (buyer.priority, by_turn(buyer))),
@@ -145,10 +145,12 @@ pub fn choose(
         }
     }
     choice.eligible = open.len();
+    let mut weights: u128 = open.iter().map(|buyer| u128::from(pool.weight_of(buyer))).sum();
     let mut in_line = open.into_iter();
     let chosen = in_line.by_ref().find(|buyer| match consent(&buyer.seller) {
         Ok(()) => true,
         Err(codes) => {
+            weights -= u128::from(pool.weight_of(buyer));
             choice.refused.entry(Refusal::Consent).or_default().push(buyer.seller.clone());
             choice.consent.push((buyer.seller.clone(), codes));
             false
@@ -164,8 +166,8 @@ pub fn choose(
         pool: pool.id.clone(),
         seller: chosen.seller.clone(),
         now,
-        pass: pass(chosen) + turn(chosen),
-        virtual_time,
+        pass: begin(chosen) + turn(chosen),
+        virtual_time: time + TURN / weights,
         micros: price.map_or(0, |price| price.micros),
     });
     choice
@@ -313,7 +315,9 @@ mod tests {
 
     #[test]
     fn shares_stay_within_one_assignment_of_the_weights() {
-        for weights in [vec![1, 1], vec![5, 1, 1], vec![10, 1], vec![3, 2, 7, 1], vec![1000, 1], vec![17, 19, 23]] {
+        // One heavy buyer among many light ones is where going by the end of the turn alone fails.
+        let many = [vec![50], vec![1; 50]].concat();
+        for weights in [vec![1, 1], vec![5, 1, 1], vec![10, 1], vec![3, 2, 7, 1], vec![1000, 1], vec![17, 19, 23], many] {
             let buyers: Vec<String> =
                 weights.iter().enumerate().map(|(at, weight)| format!("seller='s{at}'\nweight={weight}")).collect();
             let plan = plan("strategy='weighted'", &buyers.iter().map(String::as_str).collect::<Vec<_>>());

@@ -262,6 +262,13 @@ pub fn builtin() -> Option<&'static Plan> {
     PLAN.as_ref()
 }
 
+impl Pool {
+    /// Share of a buyer here: where buyers take turns, all have the same.
+    pub fn weight_of(&self, buyer: &Buyer) -> u32 {
+        if self.strategy == Strategy::RoundRobin { 1 } else { buyer.weight }
+    }
+}
+
 impl Plan {
     /// Reads a plan.
     ///

@@ -8,8 +8,11 @@ use chrono_tz::Tz;
 
 use crate::domain::time::{MICROS_PER_SECOND, Timestamp};
 
-/// Virtual time of one assignment of weight 1: divisible by every weight up to 20, so that the usual weights are exact.
-pub(super) const TURN: u64 = 232_792_560 * 20;
+/// Virtual time of one assignment of weight 1.
+pub(super) const TURN: u128 = 1 << 64;
+/// Less than this apart, two virtual times are one: divisions lose less than 1 each, and different ones of up to 1,000 buyers with
+/// weights up to 1,000 are at least four times as far apart.
+pub(super) const ROUNDING: u128 = 1 << 32;
 
 /// What a decision did to the standings.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,9 +24,9 @@ pub struct Assigned {
     /// Instant of the decision.
     pub now: Timestamp,
     /// Virtual time up to which the seller has been served.
-    pub pass: u64,
-    /// Virtual time of the pool: nobody begins behind it.
-    pub virtual_time: u64,
+    pub pass: u128,
+    /// Virtual time of the pool after it.
+    pub virtual_time: u128,
     /// Price in micro-units; 0: none.
     pub micros: i64,
 }
@@ -34,7 +37,7 @@ pub struct Standing {
     /// Leads that he was given and kept.
     pub assigned: u64,
     /// Virtual time up to which he has been served.
-    pub pass: u64,
+    pub pass: u128,
     /// Leads in the hour, day and month that are named.
     leads: [(i64, u64); 3],
     /// Micro-units in the day and month that are named.
@@ -49,7 +52,7 @@ pub struct Standing {
 #[derive(Debug, Clone, Default)]
 pub struct Standings {
     buyers: HashMap<String, HashMap<String, Standing>>,
-    virtual_times: HashMap<String, u64>,
+    virtual_times: HashMap<String, u128>,
 }
 
 /// Numbers of the hour, day and month of an instant in a zone.
@@ -85,7 +88,7 @@ impl Standings {
             return;
         };
         standing.assigned = standing.assigned.saturating_sub(1);
-        standing.pass = standing.pass.saturating_sub(TURN / u64::from(weight.max(1)));
+        standing.pass = standing.pass.saturating_sub(TURN / u128::from(weight.max(1)));
         for (count, period) in standing.leads.iter_mut().zip([hour, day, month]) {
             if count.0 == period {
                 count.1 = count.1.saturating_sub(1);
@@ -110,7 +113,7 @@ impl Standings {
     }
 
     /// Virtual time of a pool.
-    pub fn virtual_time(&self, pool: &str) -> u64 {
+    pub fn virtual_time(&self, pool: &str) -> u128 {
         self.virtual_times.get(pool).copied().unwrap_or(0)
     }
 }
