@@ -1,5 +1,5 @@
-//! A person's history, read along the linked list of their entries, from the newest back. Kept in memory as long as their
-//! head stands: the next question reads only what is new.
+//! A person's history: the linked list of their entries, found in the index at once and borne out by the links in the log. Kept in
+//! memory as long as their head stands: the next question reads only what is new.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -21,6 +21,8 @@ use crate::store::index::SubjectHead;
 
 /// Longest history that is walked.
 const WALK_MAX: u64 = 50_000;
+/// Entries of it that are read at once.
+const READ_AT_ONCE: usize = 1_000;
 /// Histories kept.
 const KEPT_MAX: usize = 50_000;
 
@@ -78,8 +80,7 @@ impl Histories {
         {
             return Ok(Some(Arc::clone(base)));
         }
-        let read_to = base.as_ref().map_or(0, |base| base.head.sequence);
-        let news = walk(ledger, subject, head, read_to).await?;
+        let news = read(ledger, subject, head, base.as_ref().map(|base| base.head)).await?;
         let mut history = match base {
             Some(base) => (*base).clone(),
             None => History {
@@ -93,7 +94,7 @@ impl Histories {
             },
         };
         history.head = head;
-        for opened in news.iter().rev() {
+        for opened in &news {
             history.add(ledger, opened);
         }
         let history = Arc::new(history);
@@ -107,19 +108,53 @@ impl Histories {
     }
 }
 
-/// Entries of a subject with a sequence above `read_to`, newest first.
-async fn walk(
+/// Entries of a subject with a sequence above `read_to`, oldest first.
+async fn read(
     ledger: &Ledger,
     subject: SubjectId,
     head: SubjectHead,
-    read_to: u64,
+    read_to: Option<SubjectHead>,
 ) -> Result<Vec<Opened>, DecideError> {
-    let (mut position, mut sequence) = (head.position, head.sequence);
-    if sequence - read_to > WALK_MAX {
+    let after = read_to.map_or(0, |head| head.sequence);
+    if head.sequence - after > WALK_MAX {
         return Err(DecideError::HistoryTooLong);
     }
+    let mut listed = ledger.subject_entries(&subject, after)?;
+    listed.retain(|entry| entry.sequence <= head.sequence);
+    let whole = listed.last() == Some(&head) && listed.len() as u64 == head.sequence - after;
+    let mut news = Vec::with_capacity(listed.len());
+    if whole {
+        for piece in listed.chunks(READ_AT_ONCE) {
+            let positions: Vec<u64> = piece.iter().map(|entry| entry.position).collect();
+            news.extend(ledger.open_entries(&positions, |_, part| part.kind != PartKind::Raw).await?);
+        }
+        if is_chain(&news, subject, read_to) {
+            return Ok(news);
+        }
+    }
+    // The list is derived; the chain in the log decides.
+    tracing::warn!(position = head.position, "index.history does not fit the log, reading entry by entry");
+    walk(ledger, subject, head, after).await
+}
+
+/// Each entry is the subject's next after the one before it, and says so.
+fn is_chain(entries: &[Opened], subject: SubjectId, before: Option<SubjectHead>) -> bool {
+    let mut before = before;
+    entries.iter().all(|opened| {
+        let next = before.map_or(1, |head| head.sequence + 1);
+        let fits = opened.entry.subject.is_some_and(|link| {
+            link.subject == subject && link.sequence == next && link.previous == before.map(|head| head.position)
+        });
+        before = Some(SubjectHead { sequence: next, position: opened.entry.position });
+        fits
+    })
+}
+
+/// The same entry by entry, from the newest back along the chain.
+async fn walk(ledger: &Ledger, subject: SubjectId, head: SubjectHead, after: u64) -> Result<Vec<Opened>, DecideError> {
+    let (mut position, mut sequence) = (head.position, head.sequence);
     let mut news = Vec::new();
-    while sequence > read_to {
+    while sequence > after {
         let opened = ledger.open_entry(position).await?;
         let link = opened.entry.subject.filter(|link| link.subject == subject && link.sequence == sequence);
         let link = link.ok_or(DecideError::Log(position))?;
@@ -131,6 +166,7 @@ async fn walk(
             None => return Err(DecideError::Log(position)),
         }
     }
+    news.reverse();
     Ok(news)
 }
 

@@ -125,6 +125,31 @@ fn open_part(
     Ok(Some((plaintext.to_vec(), Some(secret.disclose()))))
 }
 
+/// An entry as stored, with those of its parts that are to be opened.
+struct StoredEntry {
+    position: u64,
+    bytes: Vec<u8>,
+    stored: HashMap<u8, Vec<u8>>,
+}
+
+fn open_one<'a>(of: StoredEntry, key: impl Fn(&DekSlot) -> Option<&'a Dek>) -> Result<Opened, ReadError> {
+    let StoredEntry { position, bytes, mut stored } = of;
+    let entry = EntryRef::decode(&bytes).map_err(|source| ReadError::Entry { position, source })?;
+    let mut parts = Vec::new();
+    for (part_no, part) in (0u8..).zip(entry.parts()) {
+        let sealed = stored.remove(&part_no);
+        let opened = match &sealed {
+            None => None,
+            Some(sealed) => open_part(&entry, part_no, &part, key(&slot_of(&entry, &part)), sealed)
+                .map_err(|source| ReadError::Part { position, part: part_no, source })?,
+        };
+        let (plaintext, secret) = opened.map_or((None, None), |(plaintext, secret)| (Some(plaintext), secret));
+        parts.push(OpenedPart { part, sealed, plaintext, secret });
+    }
+    let entry = entry.to_entry();
+    Ok(Opened { entry, bytes, parts })
+}
+
 impl Ledger {
     /// The first position recorded at or after an instant; the size of the log where there is none. Recorded time never
     /// goes back, so halving finds it.
@@ -154,7 +179,7 @@ impl Ledger {
     pub async fn open_entry(&self, position: u64) -> Result<Opened, ReadError> {
         let store = self.store();
         let (bytes, stored) = store.entry_with_parts(position).await?.ok_or(ReadError::Absent(position))?;
-        self.open_parts(position, bytes, stored.into_iter().collect()).await
+        self.open_single(position, bytes, stored).await
     }
 
     /// Entries of `[first, end)` with those parts opened that are `wanted`; the others look as if their bytes were gone.
@@ -179,43 +204,67 @@ impl Ledger {
                     own.insert(part, sealed);
                 }
             }
-            all.push(self.open_parts(position, bytes, own).await?);
+            all.push(StoredEntry { position, bytes, stored: own });
         }
-        Ok(all)
+        self.open_stored(all).await
     }
 
-    async fn open_parts(
+    /// Entries at the given positions, in the order asked, with those parts opened that are `wanted`; the others look as if their
+    /// bytes were gone.
+    ///
+    /// # Errors
+    /// As [`Ledger::open_entry`].
+    pub async fn open_entries(
+        &self,
+        positions: &[u64],
+        wanted: impl Fn(&EntryRef<'_>, &Part) -> bool,
+    ) -> Result<Vec<Opened>, ReadError> {
+        let found = self.store().entries_with_parts(positions).await?;
+        let mut all = Vec::with_capacity(positions.len());
+        for (position, found) in positions.iter().zip(found) {
+            let (bytes, stored) = found.ok_or(ReadError::Absent(*position))?;
+            let mut stored: HashMap<u8, Vec<u8>> = stored.into_iter().collect();
+            let entry = EntryRef::decode(&bytes).map_err(|source| ReadError::Entry { position: *position, source })?;
+            for (part_no, part) in (0u8..).zip(entry.parts()) {
+                if !wanted(&entry, &part) {
+                    stored.remove(&part_no);
+                }
+            }
+            all.push(StoredEntry { position: *position, bytes, stored });
+        }
+        self.open_stored(all).await
+    }
+
+    async fn open_single(
         &self,
         position: u64,
         bytes: Vec<u8>,
-        mut stored: HashMap<u8, Vec<u8>>,
+        stored: Vec<(u8, Vec<u8>)>,
     ) -> Result<Opened, ReadError> {
-        let entry = EntryRef::decode(&bytes).map_err(|source| ReadError::Entry { position, source })?;
-        let listed: Vec<Part> = entry.parts().collect();
-        // A part whose bytes are not there needs no key.
-        let there = (0u8..).zip(&listed).filter(|(part_no, _)| stored.contains_key(part_no));
-        let slots: Vec<DekSlot> = there.map(|(_, part)| slot_of(&entry, part)).collect();
-        let mut deks = self.keys_of(&slots).await?.into_iter();
-        let mut parts = Vec::with_capacity(listed.len());
-        for (part_no, part) in (0u8..).zip(listed) {
-            let sealed = stored.remove(&part_no);
-            let dek = sealed.as_ref().and_then(|_| deks.next().flatten());
-            let opened = match &sealed {
-                None => None,
-                Some(sealed) => open_part(&entry, part_no, &part, dek.as_ref(), sealed)
-                    .map_err(|source| ReadError::Part { position, part: part_no, source })?,
-            };
-            let (plaintext, secret) = opened.map_or((None, None), |(plaintext, secret)| (Some(plaintext), secret));
-            parts.push(OpenedPart { part, sealed, plaintext, secret });
+        let stored = StoredEntry { position, bytes, stored: stored.into_iter().collect() };
+        self.open_stored(vec![stored]).await?.pop().ok_or(ReadError::Absent(position))
+    }
+
+    /// Opens what was read; the keys of all are asked for at once.
+    async fn open_stored(&self, all: Vec<StoredEntry>) -> Result<Vec<Opened>, ReadError> {
+        let mut slots: Vec<DekSlot> = Vec::new();
+        for StoredEntry { position, bytes, stored } in &all {
+            let entry = EntryRef::decode(bytes).map_err(|source| ReadError::Entry { position: *position, source })?;
+            // A part whose bytes are not there needs no key.
+            let there = (0u8..).zip(entry.parts()).filter(|(part_no, _)| stored.contains_key(part_no));
+            slots.extend(there.map(|(_, part)| slot_of(&entry, &part)));
         }
-        let entry = entry.to_entry();
-        Ok(Opened { entry, bytes, parts })
+        slots.sort_unstable();
+        slots.dedup();
+        let deks = self.keys_of(&slots).await?;
+        let key = |slot: &DekSlot| slots.binary_search(slot).ok().and_then(|at| deks.get(at)?.as_ref());
+        all.into_iter().map(|stored| open_one(stored, key)).collect()
     }
 
     /// The bytes of an event as it was received, while they exist.
     pub(super) async fn raw_of(&self, position: u64, entry: &[u8]) -> Result<Option<Bytes>, ReadError> {
-        let stored = self.store().payloads_of(position).await?.into_iter().collect();
-        let opened = self.open_parts(position, entry.to_vec(), stored).await?;
+        let stored = self.store().payloads_of(position).await?;
+        let opened = self.open_single(position, entry.to_vec(), stored).await?;
         Ok(opened.plaintext(PartKind::Raw).map(Bytes::copy_from_slice))
     }
 

@@ -179,6 +179,19 @@ impl Ledger {
         Ok(self.index_read().head(subject.as_bytes())?.map(|found| found.head))
     }
 
+    /// A subject's entries with a sequence above `after`, in order, as the index knows them: a hint where to look, which what
+    /// stands there must bear out.
+    ///
+    /// # Errors
+    /// [`SubjectsSealError::Run`] when the index cannot be read.
+    pub fn subject_entries(
+        &self,
+        subject: &SubjectId,
+        after: u64,
+    ) -> Result<Vec<crate::store::index::SubjectHead>, SubjectsSealError> {
+        Ok(self.index_read().history(subject.as_bytes(), after)?)
+    }
+
     /// The subject that an identifier is bound to.
     ///
     /// # Errors

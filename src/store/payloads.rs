@@ -52,6 +52,44 @@ impl Store {
         Ok(entry.map(|entry| (entry, parts)))
     }
 
+    /// Entries at the given positions as [`Store::entry_with_parts`] has them, in the order asked; `None` past the end. One
+    /// statement for as many as a person's history usually has.
+    pub async fn entries_with_parts(&self, positions: &[u64]) -> Result<Vec<Option<WholeEntry>>, StoreError> {
+        let mut found = Vec::with_capacity(positions.len());
+        for piece in positions.chunks(ROWS_MAX) {
+            let mut parts: Vec<Vec<(u8, Vec<u8>)>> = vec![Vec::new(); piece.len()];
+            let mut entries: Vec<Option<Vec<u8>>> = vec![None; piece.len()];
+            for (at, slot, bytes) in self.whole_piece(piece).await? {
+                let at = usize::try_from(at).unwrap_or(usize::MAX);
+                match (u64::try_from(slot), entries.get_mut(at), parts.get_mut(at)) {
+                    (Ok(slot), _, Some(parts)) => parts.push((place(slot).1, bytes)),
+                    (Err(_), Some(entry), _) => *entry = Some(bytes),
+                    _ => {}
+                }
+            }
+            found.extend(entries.into_iter().zip(parts).map(|(entry, parts)| Some((entry?, parts))));
+        }
+        Ok(found)
+    }
+
+    async fn whole_piece(&self, positions: &[u64]) -> Result<Vec<(i64, i64, Vec<u8>)>, sqlx::Error> {
+        match &self.db {
+            Db::Sqlite(pools) => {
+                let mut packed = Packed::with_capacity(positions.len(), NUMBER, 0);
+                for position in positions {
+                    packed.row().number(*position);
+                }
+                let query = sqlx::query_as(sql::sqlite::ENTRIES_WITH_PARTS).bind(self.key());
+                query.bind(packed.count).bind(packed.heads).fetch_all(&pools.log_read).await
+            }
+            Db::Postgres(pools) => {
+                let positions: Vec<i64> = positions.iter().map(|position| to_i64(*position)).collect();
+                let query = sqlx::query_as(sql::postgres::ENTRIES_WITH_PARTS).bind(self.key());
+                query.bind(positions).fetch_all(&pools.log_read).await
+            }
+        }
+    }
+
     /// The stored parts of one entry by part number.
     pub async fn payloads_of(&self, position: u64) -> Result<Vec<(u8, Vec<u8>)>, StoreError> {
         let stored = self.payloads_from(position, position.saturating_add(1)).await?;

@@ -9,10 +9,12 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use tallystick::decisions::{Audit, ContactQuestion, Gate, Span, audit};
+use tallystick::domain::attribution::journey::Lookback;
 use tallystick::domain::identifier::{Identifier, IdentifierKind};
 use tallystick::domain::ids::SubjectId;
 use tallystick::domain::parts::{PartKind, RetentionClass};
 use tallystick::domain::phone::Phone;
+use tallystick::domain::time::Timestamp;
 use tallystick::exports::ledger_verify::{VaultKeys, VerifyOptions, verify_ledger};
 use tallystick::exports::report::Report;
 use tallystick::ingest::erasure::Standing;
@@ -21,6 +23,7 @@ use tallystick::jobs::erase::{EraseError, EraseOptions, Erasure, Journal, STEPS,
 use tallystick::policy::contact::Code;
 use tallystick::projections::Projections;
 use tallystick::store::Store;
+use tallystick::views::attribution::{Attribution, AttributionQuery, attribution};
 use tallystick::views::roi::{Roi, RoiQuery, roi};
 
 use crate::evidence;
@@ -169,9 +172,25 @@ fn of_phone(person: usize) -> Identifier {
     Identifier { kind: IdentifierKind::Phone, value }
 }
 
-async fn sums(ledger: &Arc<Ledger>, projections: &Projections) -> Roi {
+/// What was earned and spent, and which channel earned it.
+async fn sums(ledger: &Arc<Ledger>, projections: &Projections) -> (Roi, Attribution) {
     projections.wait_for(ledger.size() - 1, Duration::from_secs(60)).await.unwrap();
-    roi(&ledger.store(), &RoiQuery::default()).await.unwrap()
+    let query = AttributionQuery {
+        models: ["first", "linear", "markov:1", "shapley_sets"].map(str::to_owned).to_vec(),
+        lookback: Lookback { days: None, steps: None },
+        from: None,
+        to: None,
+        as_of: Timestamp::MAX,
+        known_at: Timestamp::MAX,
+        seller: None,
+        campaign: None,
+        currency: None,
+        engaged: false,
+        replicates: 0,
+        seed: 0,
+    };
+    let store = ledger.store();
+    (roi(&store, &RoiQuery::default()).await.unwrap(), attribution(&store, &query).await.unwrap())
 }
 
 /// How many persons, and how many of them are erased. The whole of it with `TALLYSTICK_LONG=1`.
@@ -193,13 +212,21 @@ async fn erased_persons_leave_every_file_and_no_sum_moves() {
         .await,
     );
     let chosen: Vec<usize> = (0..people).step_by(people / erased).collect();
-    for person in chosen.iter().take(5).flat_map(|person| [*person, person + 1]) {
+    for person in chosen.iter().flat_map(|person| [*person, person + 1]) {
         called(&bench.ledger, person).await;
     }
+    let calls = chosen.len() * 2;
     let projections = Projections::start(Arc::clone(&bench.ledger));
     let before = sums(&bench.ledger, &projections).await;
     let kept = compliance(&bench.ledger).await;
-    assert_eq!((kept.contacts, kept.decided, kept.revocations.len(), kept.unreadable), (20, 10, 10, 0));
+    let counted = [kept.contacts, kept.decided, kept.unreadable];
+    assert_eq!(counted.map(|count| usize::try_from(count).unwrap()), [2 * calls, calls, 0]);
+    assert_eq!(kept.revocations.len(), calls);
+    // Each of those who were called bought once more after it.
+    let channels = &before.1.models[0].channels;
+    let credited: f64 =
+        channels.iter().filter(|row| row.channel != "(unattributed)").filter_map(|row| row.conversions).sum();
+    assert_eq!(credited, calls as f64, "{channels:?}");
     // An hour on: at the same instant the erasure would count before the calls.
     bench.clock.set(time("2026-11-20T13:00:00Z"));
     let (size, root) = bench.ledger.root_now();
@@ -285,7 +312,8 @@ async fn erased_persons_leave_every_file_and_no_sum_moves() {
     assert!(bench.ledger.is_suppressed(&of_phone(chosen[0])).unwrap());
     let figures = json!({ "persons": people, "erased": done.len(), "seconds": took.as_secs(), "traces": needles.len(),
         "traces_found_before": there.len(), "traces_found_after": left.len(), "root_unchanged": true, "refused_by_the_gate": chosen.len(),
-        "sums_unchanged_after_rebuild": true, "compliance_unchanged": true });
+        "sums_unchanged_after_rebuild": true, "attribution_unchanged_after_rebuild": true, "compliance_unchanged": true,
+        "contacts_evaluated": kept.contacts, "revocations": kept.revocations.len() });
     evidence::write("erasure", &figures);
 }
 
@@ -307,10 +335,13 @@ async fn called(ledger: &Arc<Ledger>, person: usize) {
     let mut by_decision = call.clone();
     by_decision["decision"] = json!(decided.decision);
     let stop = json!({ "channel": "sms", "phone": phone(person), "body": "STOP" });
+    let sold = json!({ "sale": format!("again-{person}"), "kind": "lead_sale", "campaign": "spring",
+        "amount": { "amount": "7.01", "currency": "USD" } });
     for told in [
         event("decided", "contact.attempted", by_decision),
         event("undecided", "contact.attempted", call),
         event("stop", "contact.received", stop),
+        event("sold", "revenue.recorded", sold),
     ] {
         recorded(post(ledger, told).await);
     }

@@ -1,10 +1,14 @@
 //! Derived segments: what is damaged or missing is made again from the log, and never believed.
 
+use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use tallystick::chain::decode::EntryRef;
+use tallystick::domain::ids::SubjectId;
 use tallystick::ingest::{Limits, Receipt};
+use tallystick::store::index::SubjectHead;
 
 use crate::engines::{Engine, assert_verified};
 use crate::script;
@@ -13,6 +17,8 @@ use crate::support::{Bench, options, post, received, recorded};
 /// Positions of a run here; in service it is half a million.
 const TAIL: u64 = 500;
 const EVENTS: u64 = 2_600;
+/// Runs that are written at a time: one a kind.
+const KINDS: usize = 4;
 
 fn runs(bench: &Bench) -> Vec<PathBuf> {
     let index = bench.options.folder.join("index");
@@ -34,13 +40,13 @@ async fn with_runs(engine: &Engine, seed: u64) -> (Bench, Vec<Receipt>) {
         let due = usize::try_from(bench.ledger.size() / (TAIL * 2)).unwrap();
         // The runs are written behind the commits; a test that outruns them would have only one large tail.
         for _ in 0..200 {
-            if runs(&bench).len() >= 3 * due.min(2) {
+            if runs(&bench).len() >= KINDS * due.min(2) {
                 break;
             }
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     }
-    assert!(runs(&bench).len() >= 6, "{:?}", runs(&bench));
+    assert!(runs(&bench).len() >= 2 * KINDS, "{:?}", runs(&bench));
     (bench, receipts)
 }
 
@@ -54,8 +60,27 @@ async fn assert_right(bench: &Bench, receipts: &[Receipt], round: u64) {
     let new = recorded(post(&bench.ledger, script::event(1_000_000 + 300 * round, 300)).await);
     let known = receipts[0].subject;
     assert_eq!(new.subject, known, "the person is found again");
+    assert_histories(bench).await;
     let root = bench.ledger.root_now().1;
     assert_eq!(assert_verified(&bench.ledger.store()).await.root, Some(root));
+}
+
+/// Everybody's entries stand where the index says, whole and from any of them on.
+async fn assert_histories(bench: &Bench) {
+    let mut histories: HashMap<SubjectId, Vec<SubjectHead>> = HashMap::new();
+    for (position, bytes) in bench.ledger.store().entries_from(0, bench.ledger.size()).await.unwrap() {
+        if let Some(link) = EntryRef::decode(&bytes).unwrap().subject {
+            let entry = SubjectHead { sequence: link.sequence, position };
+            histories.entry(link.subject).or_default().push(entry);
+        }
+    }
+    assert!(histories.len() > 100 && histories.values().any(|history| history.len() > 8));
+    for (subject, history) in histories {
+        for after in [0, history.len() / 2, history.len() - 1, history.len()] {
+            let listed = bench.ledger.subject_entries(&subject, after as u64).unwrap();
+            assert_eq!(listed, history[after..], "after {after}");
+        }
+    }
 }
 
 fn flip(path: &Path, at: usize) {
@@ -107,12 +132,12 @@ async fn damaged_runs_are_made_again(engine: Engine) {
     // The twin: intact runs are used and stay.
     bench.reopen().await;
     let intact = runs(&bench);
-    assert!(intact.len() >= 6);
+    assert!(intact.len() >= 2 * KINDS);
     assert_right(&bench, &receipts, 1).await;
-    for how in 0..6 {
+    for how in 0..12 {
         let before = runs(&bench);
         let target = &before[usize::try_from(how).unwrap() % before.len()];
-        let what = damage(target, how);
+        let what = damage(target, how % 6);
         bench.reopen().await;
         let after = runs(&bench);
         let bytes_agree = after.iter().all(|path| {
@@ -122,7 +147,7 @@ async fn damaged_runs_are_made_again(engine: Engine) {
         assert!(bytes_agree && (after.len() < before.len() || after == before), "{what}: {after:?}");
         assert_right(&bench, &receipts, 2 + how).await;
         // Enough new events to have runs again.
-        while runs(&bench).len() < 6 {
+        while runs(&bench).len() < 2 * KINDS {
             let first = 2_000_000 + bench.ledger.size() * 10;
             let events = (first..first + 300).map(|number| received(script::event(number, 300))).collect();
             bench.ledger.submit(events, options()).await.unwrap().into_iter().map(recorded).for_each(drop);

@@ -317,7 +317,8 @@ mod tests {
     fn shares_stay_within_one_assignment_of_the_weights() {
         // One heavy buyer among many light ones is where going by the end of the turn alone fails.
         let many = [vec![50], vec![1; 50]].concat();
-        for weights in [vec![1, 1], vec![5, 1, 1], vec![10, 1], vec![3, 2, 7, 1], vec![1000, 1], vec![17, 19, 23], many] {
+        for weights in [vec![1, 1], vec![5, 1, 1], vec![10, 1], vec![3, 2, 7, 1], vec![1000, 1], vec![17, 19, 23], many]
+        {
             let buyers: Vec<String> =
                 weights.iter().enumerate().map(|(at, weight)| format!("seller='s{at}'\nweight={weight}")).collect();
             let plan = plan("strategy='weighted'", &buyers.iter().map(String::as_str).collect::<Vec<_>>());

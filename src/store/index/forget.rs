@@ -67,7 +67,7 @@ impl Index {
             tail.identifiers_retain(keep);
             *frozen = Arc::new(tail);
         }
-        let [_, _, list] = &mut self.runs;
+        let [_, _, list, _] = &mut self.runs;
         for (old, new) in runs {
             if let Some(place) = list.iter_mut().find(|run| Arc::ptr_eq(run, &old)) {
                 *place = Arc::new(new);

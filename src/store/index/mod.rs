@@ -1,6 +1,6 @@
-//! Derived segments: which event is a duplicate, where a person's history ends, whom an identifier belongs to.
+//! Derived segments: which event is a duplicate, where a person's entries are and where they end, whom an identifier belongs to.
 //!
-//! All three are functions of the log, so nothing here is evidence: a segment that is missing, damaged or not what its
+//! All of them are functions of the log, so nothing here is evidence: a segment that is missing, damaged or not what its
 //! name says is thrown away and rebuilt. A tail in memory covers the positions since the last segment; every half million
 //! positions it is frozen, sorted and written as one run per kind by a task of its own, so no random key is ever written
 //! inside an append transaction. Lookups go tail, frozen tail, then runs from newest to oldest behind a filter each.
@@ -20,7 +20,7 @@ pub use run::RunError;
 use run::{Merge, Row, Run, Source};
 pub use tail::{IdMap, IdSet, Tail};
 
-/// The three things the index knows.
+/// What the index knows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// First 16 bytes of a dedupe value -> position.
@@ -29,27 +29,44 @@ pub enum Kind {
     Head,
     /// Blind index of an identifier -> subject; all zero when it was released.
     Identifier,
+    /// Subject -> sequence and position of each of its entries, a row an entry.
+    History,
 }
 
+/// Runs of each kind, in the order of [`Kind`].
+type PerKind<T> = [T; 4];
+
 impl Kind {
-    const ALL: [Kind; 3] = [Kind::Dedupe, Kind::Head, Kind::Identifier];
+    const ALL: PerKind<Kind> = [Kind::Dedupe, Kind::Head, Kind::Identifier, Kind::History];
 
     const fn name(self) -> &'static str {
         match self {
             Kind::Dedupe => "dedupe",
             Kind::Head => "head",
             Kind::Identifier => "identifier",
+            Kind::History => "history",
         }
+    }
+
+    /// A key has one row in each run, and the newest run's counts; else it has as many as there are, in all runs.
+    const fn is_single(self) -> bool {
+        !matches!(self, Kind::History)
     }
 }
 
-/// A subject's last entry.
+/// An entry of a subject: its last one, where a head is meant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SubjectHead {
     /// Its sequence number.
     pub sequence: u64,
     /// Its position.
     pub position: u64,
+}
+
+impl SubjectHead {
+    fn of_value(value: &[u8; 16]) -> SubjectHead {
+        SubjectHead { sequence: read_u64(value, 0), position: read_u64(value, 8) }
+    }
 }
 
 /// A head and whether the log itself said so since this process began (a run's word must be checked against the entry).
@@ -75,7 +92,7 @@ const MERGE_FANIN: usize = 4;
 pub struct Index {
     folder: PathBuf,
     tail_positions: u64,
-    runs: [Vec<Arc<Run>>; 3],
+    runs: PerKind<Vec<Arc<Run>>>,
     frozen: Option<Arc<Tail>>,
     tail: Tail,
 }
@@ -87,7 +104,7 @@ impl Index {
     pub fn open(folder: &Path, size: u64, tail_positions: u64) -> io::Result<Index> {
         let tail_positions = tail_positions.max(1);
         fs::create_dir_all(folder)?;
-        let mut found: [Vec<Run>; 3] = [Vec::new(), Vec::new(), Vec::new()];
+        let mut found: PerKind<Vec<Run>> = Default::default();
         for item in fs::read_dir(folder)? {
             let path = item?.path();
             match Run::open(&path) {
@@ -101,12 +118,11 @@ impl Index {
             }
         }
         let mut dropped = Vec::new();
-        let [dedupe, head, identifier] = found.map(|runs| contiguous(runs, &mut dropped));
+        let found = found.map(|runs| contiguous(runs, &mut dropped));
         for path in dropped {
             fs::remove_file(path)?;
         }
-        let covered =
-            [&dedupe, &head, &identifier].iter().map(|runs| runs.last().map_or(0, Run::end)).min().unwrap_or(0);
+        let covered = found.iter().map(|runs| runs.last().map_or(0, Run::end)).min().unwrap_or(0);
         let keep = |runs: Vec<Run>| -> io::Result<Vec<Arc<Run>>> {
             let (keep, drop): (Vec<Run>, Vec<Run>) = runs.into_iter().partition(|run| run.end() <= covered);
             for run in drop {
@@ -114,7 +130,8 @@ impl Index {
             }
             Ok(keep.into_iter().map(Arc::new).collect())
         };
-        let runs = [keep(dedupe)?, keep(head)?, keep(identifier)?];
+        let [dedupe, head, identifier, history] = found;
+        let runs = [keep(dedupe)?, keep(head)?, keep(identifier)?, keep(history)?];
         // After dropping, each kind must still end at the same position.
         let covered = runs.iter().map(|list| list.last().map_or(0, |run| run.end())).min().unwrap_or(0);
         let aligned = runs.iter().all(|list| list.last().map_or(0, |run| run.end()) == covered);
@@ -157,10 +174,24 @@ impl Index {
         if let Some(head) = self.tails().find_map(|tail| tail.head(subject)) {
             return Ok(Some(FoundHead { head, certain: true }));
         }
-        Ok(self.search(Kind::Head, subject)?.map(|value| FoundHead {
-            head: SubjectHead { sequence: read_u64(&value, 0), position: read_u64(&value, 8) },
-            certain: false,
-        }))
+        Ok(self
+            .search(Kind::Head, subject)?
+            .map(|value| FoundHead { head: SubjectHead::of_value(&value), certain: false }))
+    }
+
+    /// A subject's entries with a sequence above `after`, in order. From runs they are candidates only: compare the entries.
+    pub fn history(&self, subject: &[u8; 16], after: u64) -> Result<Vec<SubjectHead>, RunError> {
+        let mut found: Vec<SubjectHead> = self.tails().flat_map(|tail| tail.history(subject, after)).collect();
+        // The newest run first; one in which all is known already has the older ones behind it too.
+        for run in self.list(Kind::History).iter().rev() {
+            if found.iter().any(|entry| entry.sequence == after + 1) {
+                break;
+            }
+            let rows = run.search_all(subject)?;
+            found.extend(rows.iter().map(SubjectHead::of_value).filter(|entry| entry.sequence > after));
+        }
+        found.sort_unstable_by_key(|entry| entry.sequence);
+        Ok(found)
     }
 
     /// The subject that an identifier is bound to.
@@ -205,7 +236,7 @@ impl Index {
     }
 
     /// Puts written runs in place of the frozen tail.
-    pub fn install(&mut self, written: [Run; 3]) {
+    pub fn install(&mut self, written: PerKind<Run>) {
         for (list, run) in self.runs.iter_mut().zip(written) {
             list.push(Arc::new(run));
         }
@@ -226,7 +257,7 @@ impl Index {
     }
 
     /// Puts merged runs in place of the plan's inputs and deletes those.
-    pub fn install_merged(&mut self, plan: &MergePlan, merged: [Run; 3]) -> io::Result<()> {
+    pub fn install_merged(&mut self, plan: &MergePlan, merged: PerKind<Run>) -> io::Result<()> {
         for ((list, inputs), run) in self.runs.iter_mut().zip(&plan.inputs).zip(merged) {
             let from = inputs.first().map_or(0, |input| input.first());
             list.retain(|old| old.first() < from || old.first() >= run.end());
@@ -249,11 +280,12 @@ impl Index {
     }
 
     fn list(&self, kind: Kind) -> &[Arc<Run>] {
-        let [dedupe, head, identifier] = &self.runs;
+        let [dedupe, head, identifier, history] = &self.runs;
         match kind {
             Kind::Dedupe => dedupe,
             Kind::Head => head,
             Kind::Identifier => identifier,
+            Kind::History => history,
         }
     }
 
@@ -285,9 +317,9 @@ impl HeadsSnapshot {
             sources.push(Source::Memory(frozen.rows(Kind::Head).into_iter()));
         }
         sources.push(Source::Memory(self.tail.clone().into_iter()));
-        let mut merge = Merge::new(sources)?;
+        let mut merge = Merge::new(Kind::Head, sources)?;
         while let Some((key, value)) = merge.next()? {
-            each(key, SubjectHead { sequence: read_u64(&value, 0), position: read_u64(&value, 8) });
+            each(key, SubjectHead::of_value(&value));
         }
         Ok(())
     }
@@ -297,31 +329,31 @@ impl HeadsSnapshot {
 #[derive(Debug)]
 pub struct MergePlan {
     folder: PathBuf,
-    inputs: [Vec<Arc<Run>>; 3],
+    inputs: PerKind<Vec<Arc<Run>>>,
 }
 
-/// Writes a frozen tail as three runs covering `[tail.first(), end)`. Blocks on the disk.
-pub fn write_runs(folder: &Path, tail: &Tail, end: u64) -> Result<[Run; 3], RunError> {
-    let [a, b, c] = Kind::ALL.map(|kind| {
+/// Writes a frozen tail as one run per kind, covering `[tail.first(), end)`. Blocks on the disk.
+pub fn write_runs(folder: &Path, tail: &Tail, end: u64) -> Result<PerKind<Run>, RunError> {
+    let [a, b, c, d] = Kind::ALL.map(|kind| {
         let rows = tail.rows(kind);
         let count = rows.len();
         let mut rows = rows.into_iter();
         Run::write(folder, kind, (tail.first(), end), count, || Ok(rows.next()))
     });
-    Ok([a?, b?, c?])
+    Ok([a?, b?, c?, d?])
 }
 
 /// Merges what a plan names. Blocks on the disk; holds a few thousand rows at a time.
-pub fn write_merged(plan: &MergePlan) -> Result<[Run; 3], RunError> {
-    let mut merged = Vec::with_capacity(3);
+pub fn write_merged(plan: &MergePlan) -> Result<PerKind<Run>, RunError> {
+    let mut merged = Vec::with_capacity(Kind::ALL.len());
     for (kind, inputs) in Kind::ALL.iter().zip(&plan.inputs) {
         let first = inputs.first().map_or(0, |run| run.first());
         let end = inputs.last().map_or(0, |run| run.end());
         let count = inputs.iter().map(|run| run.count()).sum();
-        let mut merge = Merge::new(inputs.iter().map(|run| Source::disk(run)).collect())?;
+        let mut merge = Merge::new(*kind, inputs.iter().map(|run| Source::disk(run)).collect())?;
         merged.push(Run::write(&plan.folder, *kind, (first, end), count, || merge.next())?);
     }
-    <[Run; 3]>::try_from(merged).map_err(|_| RunError::Damaged("merge did not yield three runs"))
+    <PerKind<Run>>::try_from(merged).map_err(|_| RunError::Damaged("merge did not yield a run per kind"))
 }
 
 /// From all runs found, the longest ones that follow each other from position 0. The others are named in `dropped`.

@@ -128,6 +128,31 @@ impl Run {
         Ok(rows.find(|row| row.0 == *key).map(|row| row.1))
     }
 
+    /// Every value of a key, in order.
+    pub(super) fn search_all(&self, key: &[u8; 16]) -> Result<Vec<[u8; 16]>, RunError> {
+        let mut values = Vec::new();
+        if !self.filter.may_contain(key) {
+            return Ok(values);
+        }
+        // Rows of the key may begin within the stride before the first one that begins with it.
+        let stride = self.fence.partition_point(|fence| fence < key).saturating_sub(1);
+        let mut at = stride * STRIDE;
+        let mut buffer = [0; STRIDE * ROW_BYTES];
+        while at < self.count {
+            let rows = STRIDE.min(self.count - at);
+            let bytes = buffer.split_at_mut(rows * ROW_BYTES).0;
+            self.file.read_exact_at(bytes, (at * ROW_BYTES) as u64)?;
+            for (found, value) in bytes.chunks_exact(ROW_BYTES).map(row_of) {
+                if found > *key {
+                    return Ok(values);
+                }
+                values.extend((found == *key).then_some(value));
+            }
+            at += rows;
+        }
+        Ok(values)
+    }
+
     pub(super) fn count(&self) -> usize {
         self.count
     }
@@ -209,29 +234,28 @@ impl<'a> Source<'a> {
     }
 }
 
-/// Merges sorted sources, oldest first: for equal keys the newest source's value stays.
+/// Merges sorted sources, oldest first. Of equal keys the newest source's value stays, or every value where the kind has several.
 pub(super) struct Merge<'a> {
+    single: bool,
     sources: Vec<(Option<Row>, Source<'a>)>,
 }
 
 impl<'a> Merge<'a> {
-    pub fn new(sources: Vec<Source<'a>>) -> Result<Merge<'a>, RunError> {
+    pub fn new(kind: Kind, sources: Vec<Source<'a>>) -> Result<Merge<'a>, RunError> {
         let sources = sources.into_iter().map(|mut source| Ok((source.next()?, source)));
-        Ok(Merge { sources: sources.collect::<Result<_, RunError>>()? })
+        Ok(Merge { single: kind.is_single(), sources: sources.collect::<Result<_, RunError>>()? })
     }
 
     pub fn next(&mut self) -> Result<Option<Row>, RunError> {
-        let Some(least) = self.sources.iter().filter_map(|(row, _)| row.map(|row| row.0)).min() else {
-            return Ok(None);
-        };
-        let mut value = [0; 16];
+        let Some(least) = self.sources.iter().filter_map(|(row, _)| *row).min() else { return Ok(None) };
+        let mut value = least.1;
         for (row, source) in &mut self.sources {
-            if let Some((_, newest)) = row.filter(|row| row.0 == least) {
+            if let Some((_, newest)) = row.filter(|row| if self.single { row.0 == least.0 } else { *row == least }) {
                 value = newest;
                 *row = source.next()?;
             }
         }
-        Ok(Some((least, value)))
+        Ok(Some((least.0, value)))
     }
 }
 

@@ -37,13 +37,22 @@ type KeyMap<V> = HashMap<[u8; 16], V, BuildHasherDefault<KeyHasher>>;
 pub struct Tail {
     first: u64,
     dedupe: KeyMap<u64>,
-    heads: KeyMap<SubjectHead>,
+    /// Where in `links` each subject's last entry is.
+    heads: KeyMap<usize>,
+    /// Entries of subjects in their order, each with the place of the same subject's one before.
+    links: Vec<(SubjectHead, Option<usize>)>,
     identifiers: KeyMap<[u8; 16]>,
 }
 
 impl Tail {
     pub(super) fn new(first: u64) -> Tail {
-        Tail { first, dedupe: KeyMap::default(), heads: KeyMap::default(), identifiers: KeyMap::default() }
+        Tail {
+            first,
+            dedupe: KeyMap::default(),
+            heads: KeyMap::default(),
+            links: Vec::new(),
+            identifiers: KeyMap::default(),
+        }
     }
 
     /// First position covered.
@@ -55,7 +64,8 @@ impl Tail {
     pub fn entry(&mut self, position: u64, dedupe: &[u8; 32], subject: Option<(&[u8; 16], u64)>) {
         self.dedupe.insert(super::first_half(dedupe), position);
         if let Some((subject, sequence)) = subject {
-            self.heads.insert(*subject, SubjectHead { sequence, position });
+            let before = self.heads.insert(*subject, self.links.len());
+            self.links.push((SubjectHead { sequence, position }, before));
         }
     }
 
@@ -69,7 +79,17 @@ impl Tail {
     }
 
     pub(super) fn head(&self, subject: &[u8; 16]) -> Option<SubjectHead> {
-        self.heads.get(subject).copied()
+        self.history(subject, 0).next()
+    }
+
+    /// A subject's entries with a sequence above `after`, newest first.
+    pub(super) fn history(&self, subject: &[u8; 16], after: u64) -> impl Iterator<Item = SubjectHead> {
+        self.links_from(self.heads.get(subject).copied()).take_while(move |entry| entry.sequence > after)
+    }
+
+    fn links_from(&self, last: Option<usize>) -> impl Iterator<Item = SubjectHead> {
+        let link = |at: usize| self.links.get(at);
+        std::iter::successors(last.and_then(link), move |(_, before)| before.and_then(link)).map(|(entry, _)| *entry)
     }
 
     pub(super) fn identifier(&self, blind: &[u8; 16]) -> Option<[u8; 16]> {
@@ -95,10 +115,15 @@ impl Tail {
         };
         let mut rows: Vec<Row> = match kind {
             Kind::Dedupe => self.dedupe.iter().map(|(key, position)| (*key, pair(*position, 0))).collect(),
-            Kind::Head => self.heads.iter().map(|(key, head)| (*key, pair(head.sequence, head.position))).collect(),
+            Kind::Head | Kind::History => {
+                let entries = if kind == Kind::Head { 1 } else { usize::MAX };
+                let of = |last: usize| self.links_from(Some(last)).take(entries);
+                let row = |key: &[u8; 16], entry: SubjectHead| (*key, pair(entry.sequence, entry.position));
+                self.heads.iter().flat_map(|(key, last)| of(*last).map(move |entry| row(key, entry))).collect()
+            }
             Kind::Identifier => self.identifiers.iter().map(|(key, subject)| (*key, *subject)).collect(),
         };
-        rows.sort_unstable_by_key(|row| row.0);
+        rows.sort_unstable();
         rows
     }
 }
