@@ -1,8 +1,8 @@
 //! Projection `journeys`: what attribution needs of each person: touches that name a marketing channel, what they led to,
 //! money that they earned and money that went back.
 //!
-//! A touch is an event that says which channel counts it: a contact attempted under an `attribution_channel`, a lead received or
-//! imported through a `channel`, a touch recorded as such. Opens are never touches: machines open mail. What a person did about a
+//! A touch is an event that says which channel counts it: a contact attempted (its `attribution_channel`, else its `channel`), a
+//! lead received or imported through a `channel`, a touch recorded as such. Opens are never touches: machines open mail. What a person did about a
 //! touch (a reply, a click by hand, an answered call) engages it; milestones mark the touch that they follow.
 
 use std::borrow::Cow;
@@ -87,7 +87,7 @@ impl<'a> Role<'a> {
 
 impl Projection for Journeys {
     const NAME: &'static str = "journeys";
-    const VERSION: i64 = 1;
+    const VERSION: i64 = 2;
 
     fn reads(event_type: &str) -> bool {
         matches!(
@@ -181,7 +181,7 @@ fn role<'a>(event_type: &str, data: &'a Data<'_>, refs: &'a Refs<'_>) -> Result<
     let channel = data.channel.as_deref();
     Ok(match event_type {
         "contact.attempted" => {
-            let named = data.attribution_channel.as_deref();
+            let named = data.attribution_channel.as_deref().or(channel);
             named.map(|channel| Role::plain(JourneyStep::Touch, Some(channel), "attempt", contact))
         }
         "touch.recorded" => {

@@ -6,8 +6,8 @@
 //! TALLYSTICK_BENCH_ROWS     some of dry,batches,single,fixed,decisions,import (default all)
 //! TALLYSTICK_BENCH_POSTGRES a Postgres URL to measure that engine too; its database should be empty
 //! TALLYSTICK_BENCH_ENGINES  some of sqlite,postgres (default all)
-//! TALLYSTICK_BENCH_FOLDER   measure the rows on a data directory that is there already, and nothing else; its admin key in
-//!                           TALLYSTICK_BENCH_KEY
+//! TALLYSTICK_BENCH_FOLDER   measure the rows on a data directory that is there already (after loading TALLYSTICK_BENCH_STORED
+//!                           events into it), and nothing else; its admin key in TALLYSTICK_BENCH_KEY
 #![expect(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -418,6 +418,12 @@ fn main() {
     }
     if let Ok(folder) = std::env::var("TALLYSTICK_BENCH_FOLDER") {
         let server = Server::serve(Path::new(&folder), &std::env::var("TALLYSTICK_BENCH_KEY").unwrap());
+        let stored = variable("TALLYSTICK_BENCH_STORED", 0);
+        if stored > 0 {
+            let phase = Phase { serial: AtomicU64::new(1), seen: AtomicU64::new(1) };
+            let (loaded, _, lag) = throughput(&server, &phase, People::Mixed, stored, 1_000, 8);
+            println!("loading {stored}, batches of 1,000, 8 connections: {loaded:.0} events/s, lag at most {lag}");
+        }
         let size = server.size();
         // Serials and people beyond what an earlier run used.
         let phase = Phase { serial: AtomicU64::new(size), seen: AtomicU64::new(1_000_000) };

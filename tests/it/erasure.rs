@@ -331,7 +331,7 @@ async fn called(ledger: &Arc<Ledger>, person: usize) {
             "subject": format!("lead-{person}"), "data": data })
     };
     let call = json!({ "channel": "voice", "technology": "manual", "purpose": "informational", "seller": "broker-a",
-        "topic": "x", "phone": phone(person), "from": "+18005550100" });
+        "topic": "x", "phone": phone(person), "from": "+18005550100", "attribution_channel": "outbound_call" });
     let mut by_decision = call.clone();
     by_decision["decision"] = json!(decided.decision);
     let stop = json!({ "channel": "sms", "phone": phone(person), "body": "STOP" });

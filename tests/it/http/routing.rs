@@ -134,7 +134,11 @@ async fn no_lead_goes_to_a_seller_whom_the_consent_does_not_name() {
     plan(&served, &pool("weighted", "none", &buyers)).await.ok(201);
     assert_eq!(ask(&served, 2, json!({})).await.ok(200)["chosen"], json!("broker-b"));
     plan(&served, &pool("weighted", "transfer", &buyers)).await.ok(201);
-    assert_eq!(ask(&served, 2, json!({})).await.ok(200)["chosen"], json!("broker-b"));
+    let mut heavier = 0;
+    for _ in 0..10 {
+        heavier += u32::from(ask(&served, 2, json!({})).await.ok(200)["chosen"] == json!("broker-b"));
+    }
+    assert!((8..=10).contains(&heavier), "nine of ten were meant for him: {heavier}");
     let opted_out = json!({ "specversion": "1.0", "id": "o", "source": "/t", "type": "privacy.opted_out", "subject": "lead-2",
         "data": { "source": "gpc", "rights": ["sale"], "phone": phone(2) } });
     let posted = served.post_with("/v1/events", &WITH, &opted_out).await;
