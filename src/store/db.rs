@@ -55,6 +55,8 @@ pub(super) struct Pools<P> {
 /// SQLite before this version can corrupt a WAL that several connections use (the WAL-reset bug).
 const SQLITE_VERSION_MIN: (u32, u32, u32) = (3, 51, 3);
 const SQLITE_READERS: u32 = 4;
+/// Readers of the log: each waits for the disk on its own, and a person's history lies scattered over the whole of it.
+const SQLITE_LOG_READERS: u32 = 16;
 /// Rows of a lookup that are worth a reader of their own.
 const LOOKUP_ROWS_MIN: usize = 64;
 /// Rows of 0.5-2 kB: at 8 KiB a page wastes little and a commit touches half as many pages as at 4 KiB.
@@ -117,7 +119,7 @@ pub(super) fn lookup_rows(asked: usize) -> usize {
 /// Opens or creates the three files of one ledger in `folder`.
 pub(super) async fn sqlite_open(folder: &Path) -> Result<Pools<SqlitePool>, StoreError> {
     let (log_read, log_write) =
-        sqlite_pools(&folder.join("log.db"), SqliteSynchronous::Full, SQLITE_READERS, true).await?;
+        sqlite_pools(&folder.join("log.db"), SqliteSynchronous::Full, SQLITE_LOG_READERS, true).await?;
     let (vault_read, vault_write) =
         sqlite_pools(&folder.join("vault.db"), SqliteSynchronous::Full, SQLITE_READERS, true).await?;
     // Views can be rebuilt from the log, so losing their last commits to a power cut loses nothing.

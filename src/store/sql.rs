@@ -163,11 +163,12 @@ pub(super) mod sqlite {
     pub(in crate::store) const APPEND_MORE: &str = append_text!("", "");
     pub(in crate::store) const ENTRIES_AT: &str = "SELECT e.position, e.entry FROM series r CROSS JOIN entries e \
          WHERE r.i < $2 AND e.ledger = $1 AND e.position = CAST(substr($3, r.i * 20 + 1, 20) AS INTEGER)";
-    /// Entries at the given positions with their parts, in one statement: slot -1 is the entry itself.
+    /// Entries at the given positions with their parts, in one statement: slot -1 is the entry itself. The plus keeps the planner
+    /// from indexing the whole table by ledger for one question.
     pub(in crate::store) const ENTRIES_WITH_PARTS: &str = "SELECT r.i, -1 AS slot, e.entry AS bytes \
          FROM series r CROSS JOIN entries e \
          WHERE r.i < $2 AND e.ledger = $1 AND e.position = CAST(substr($3, r.i * 20 + 1, 20) AS INTEGER) UNION ALL \
-         SELECT r.i, p.slot, p.sealed FROM series r CROSS JOIN payloads p WHERE r.i < $2 AND p.ledger = $1 \
+         SELECT r.i, p.slot, p.sealed FROM series r CROSS JOIN payloads p WHERE r.i < $2 AND +p.ledger = $1 \
          AND p.slot >= CAST(substr($3, r.i * 20 + 1, 20) AS INTEGER) * 256 \
          AND p.slot < (CAST(substr($3, r.i * 20 + 1, 20) AS INTEGER) + 1) * 256";
     /// Rows of 132 bytes: owner 16, class 20, quarter 20, key id 16, epoch 20, then where the wrapped key stands in the body.

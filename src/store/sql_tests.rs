@@ -40,6 +40,32 @@ async fn every_statement_prepares_on_sqlite() {
     }
 }
 
+/// A plan with an automatic index reads a whole table for each question, which only a large ledger would show.
+#[tokio::test]
+async fn no_statement_has_sqlite_index_a_table_for_one_question() {
+    let (store, _folder) = sqlite().await;
+    let Db::Sqlite(pools) = &store.db else { panic!("asked for SQLite") };
+    let plan = async |pool: &sqlx::SqlitePool, statement: &str| -> Option<String> {
+        let explain = AssertSqlSafe(format!("EXPLAIN QUERY PLAN {statement}"));
+        let rows: Vec<(i64, i64, i64, String)> = sqlx::query_as(explain).fetch_all(pool).await.ok()?;
+        Some(rows.into_iter().map(|(.., detail)| detail).collect::<Vec<_>>().join("; "))
+    };
+    let mut explained = 0;
+    for statement in sql::SHARED.iter().chain(sql::sqlite::ALL).chain(views::sql::SHARED).chain(views::sql::sqlite::ALL)
+    {
+        for pool in [&pools.log_read, &pools.vault_read, &pools.views_read] {
+            if let Some(plan) = plan(pool, statement).await {
+                explained += 1;
+                assert!(!plan.contains("AUTOMATIC"), "{statement}: {plan}");
+            }
+        }
+    }
+    assert!(explained > 60, "{explained}");
+    // The control: this is how such a plan looks.
+    let bad = "SELECT p.sealed FROM series r CROSS JOIN payloads p WHERE p.ledger = x'01' AND p.slot >= r.i * 2 AND p.slot < r.i * 3";
+    assert!(plan(&pools.log_read, bad).await.unwrap().contains("AUTOMATIC"));
+}
+
 #[tokio::test]
 async fn every_statement_prepares_on_postgres() {
     let Some(store) = postgres("statements").await else { return };

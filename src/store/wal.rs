@@ -10,8 +10,9 @@ use super::{Store, StoreError};
 
 /// Above this a passive copy starts.
 pub const WAL_COPY_BYTES: u64 = 16 << 20;
-/// Above this the writer stops for the rest and starts the log anew, so that a long burst cannot fill the disk.
-pub const WAL_RESTART_BYTES: u64 = 256 << 20;
+/// Above this the writer stops for the rest and starts the log anew: a long log cannot fill the disk, and every page that a reader
+/// wants is looked up in all of it first, which showed in the slowest answers from some 80 MiB on.
+pub const WAL_RESTART_BYTES: u64 = 64 << 20;
 
 const PASSIVE: &str = "PRAGMA wal_checkpoint(PASSIVE)";
 /// Without waiting for readers: a long one would stop all appends for as long; the log grows meanwhile. The file is cut to

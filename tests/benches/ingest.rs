@@ -229,6 +229,9 @@ struct Posts {
 const EVENTS: Posts = Posts { path: "/v1/events", status: 201, body: Workload::event };
 const DECISIONS: Posts = Posts { path: "/v1/decisions/contact", status: 200, body: Workload::question };
 
+/// Seconds at the rate that are not counted: connections open and caches fill.
+const WARM_UP: u64 = 2;
+
 /// Posts one by one at a fixed rate; latencies count from when each should have started.
 fn fixed_rate(
     server: &Server,
@@ -238,7 +241,7 @@ fn fixed_rate(
     seconds: u64,
     connections: u64,
 ) -> Vec<Duration> {
-    let events = per_second * seconds;
+    let events = per_second * (WARM_UP + seconds);
     let first = phase.serial.fetch_add(events + 1_000, Ordering::SeqCst);
     let seen = phase.seen.load(Ordering::SeqCst);
     let started = Instant::now() + Duration::from_millis(50);
@@ -261,7 +264,9 @@ fn fixed_rate(
                         }
                         let (status, answer) = connection.send("POST", posts.path, "application/json", body.as_bytes());
                         assert_eq!(status, posts.status, "{}", String::from_utf8_lossy(answer));
-                        latencies.push(intended.elapsed());
+                        if turn >= per_second * WARM_UP {
+                            latencies.push(intended.elapsed());
+                        }
                         turn += connections;
                     }
                     latencies
@@ -427,6 +432,7 @@ fn main() {
         let size = server.size();
         // Serials and people beyond what an earlier run used.
         let phase = Phase { serial: AtomicU64::new(size), seen: AtomicU64::new(1_000_000) };
+        println!("sync of 4 KiB on this device: {}", bare::sync_latency(Path::new(&folder)));
         rows(&server, &phase, f64::NAN, &size.to_string());
         println!("server memory: {} MB peak, {:.1} s of CPU", server.memory_mb("VmHWM"), server.cpu_seconds());
         return server.stop();

@@ -198,7 +198,7 @@ pub(super) const DELETES: &[(&str, &[&str])] = &[
 
 /// Bulk statements for SQLite: `$1` ledger, `$2` number of rows (at most as many as `series` counts), `$3` their heads, `$4`
 /// generation, `$5` the body.
-pub(super) mod sqlite {
+pub(in crate::store) mod sqlite {
     pub(in crate::store::views) const PARKED_INSERT: &str = "INSERT INTO parked \
          (ledger, generation, position, projection, reason) SELECT $1, CAST(substr($3, i * 120 + 1, 20) AS INTEGER), \
          CAST(substr($3, i * 120 + 21, 20) AS INTEGER), CAST(substr($5, CAST(substr($3, i * 120 + 41, 20) AS \
