@@ -1,6 +1,7 @@
 //! Values and state machines. This layer does no IO and knows no clock, randomness or environment: they are arguments.
 
 pub mod attribution;
+pub mod budget;
 pub mod country;
 pub mod email;
 pub mod hold;

@@ -35,8 +35,8 @@ pub use serve::{Socket, serve};
 
 use api::{
     attribution, compliance, decisions, events_post, events_read, exports, health, holds, journal, keys as keys_api,
-    ledgers, lists, log, merge, privacy_acts, privacy_requests, proofs, quarantine, retention, routing, schemas,
-    stream, subjects, views,
+    ledgers, lists, log, merge, optimisation, privacy_acts, privacy_requests, proofs, quarantine, retention, routing,
+    schemas, stream, subjects, views,
 };
 use error::Problem;
 use front::{Front, front};
@@ -88,6 +88,8 @@ fn described() -> (Router<Arc<AppState>>, utoipa::openapi::OpenApi) {
         .routes(routes!(views::view_roi))
         .routes(routes!(attribution::view_attribution))
         .routes(routes!(journal::view_journal))
+        .routes(routes!(optimisation::view_optimisation))
+        .routes(routes!(optimisation::suggestion_record))
         .routes(routes!(views::view_health))
         .routes(routes!(compliance::view_consent))
         .routes(routes!(views::quarantine_list))

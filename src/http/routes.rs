@@ -61,6 +61,8 @@ pub const ROUTES: &[Route] = &[
     route("POST", "/v1/lists", Needs(Action::ListsManage)),
     route("GET", "/v1/views/attribution", Needs(Action::ViewsRead)),
     route("GET", "/v1/views/journal", Needs(Action::ViewsRead)),
+    route("GET", "/v1/views/optimisation", Needs(Action::ViewsRead)),
+    route("POST", "/v1/optimisation/suggestions", Needs(Action::SuggestionsRecord)),
     route("GET", "/v1/views/roi", Needs(Action::ViewsRead)),
     route("GET", "/v1/views/health", Needs(Action::ViewsRead)),
     route("GET", "/v1/views/consent", Needs(Action::ViewsRead)),

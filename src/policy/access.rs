@@ -102,6 +102,8 @@ pub enum Action {
     SubjectsMerge,
     /// Find people and read their histories.
     SubjectsRead,
+    /// Keep suggested budgets, and alerts of money that earned nothing, in the log.
+    SuggestionsRecord,
     /// Dashboards: sums over everybody.
     ViewsRead,
     /// Build the rows of projections anew from the log.
@@ -110,7 +112,7 @@ pub enum Action {
 
 impl Action {
     /// Every action.
-    pub const ALL: [Action; 25] = [
+    pub const ALL: [Action; 26] = [
         Action::ClockConfirm,
         Action::DecisionsMake,
         Action::DecisionsRead,
@@ -134,6 +136,7 @@ impl Action {
         Action::SchemasManage,
         Action::SubjectsMerge,
         Action::SubjectsRead,
+        Action::SuggestionsRecord,
         Action::ViewsRead,
         Action::ViewsRebuild,
     ];

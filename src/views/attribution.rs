@@ -216,6 +216,52 @@ pub async fn conversion(
     Ok(Some(run.conversion_credit(&row, &touches, &credited)))
 }
 
+/// Whole minor units that one touch keeps of one conversion after what went back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TouchEarning {
+    /// When the touch happened.
+    pub at: Timestamp,
+    /// Its marketing channel.
+    pub channel: String,
+    /// Minor units of the currency.
+    pub minor: i64,
+}
+
+/// What every touch earned under the first model of the question, and the currency of it. Nothing from a model that does not credit
+/// touch by touch.
+///
+/// # Errors
+/// [`AttributionError`].
+pub async fn touch_earnings(
+    store: &Store,
+    query: &AttributionQuery,
+) -> Result<(Option<Currency>, Vec<TouchEarning>), AttributionError> {
+    let mut run = Run::new(store, query).await?;
+    let Some(model) = query.models.first() else { return Ok((None, Vec::new())) };
+    let mut credited: Vec<(JourneyRow, Vec<Touch>, Vec<i64>)> = Vec::new();
+    run.read(store, |conversion, steps, parts| {
+        if let Some(parts) = parts.get(model) {
+            credited.push((conversion.clone(), steps.iter().map(|step| step.touch).collect(), parts.clone()));
+        }
+    })
+    .await?;
+    if run.seen.len() > 1 {
+        return Err(AttributionError::Currencies(run.seen.into_iter().collect::<Vec<_>>().join(", ")));
+    }
+    let Some(currency) = run.currency else { return Ok((None, Vec::new())) };
+    let mut earnings = Vec::new();
+    for (conversion, touches, parts) in &credited {
+        let (minor, _) = Micros::from_micros(conversion.micros).to_minor(currency);
+        let gone = taken(parts, run.back(conversion, minor, currency));
+        earnings.extend(touches.iter().zip(parts).zip(gone).map(|((touch, part), gone)| TouchEarning {
+            at: touch.at,
+            channel: run.study.words.channels.text(touch.channel).to_owned(),
+            minor: part - gone,
+        }));
+    }
+    Ok((Some(currency), earnings))
+}
+
 /// Minor units by model and touch of the window.
 type Credited = BTreeMap<String, Vec<i64>>;
 

@@ -8,6 +8,7 @@ pub mod attribution;
 pub mod consent;
 pub mod health;
 pub mod matters;
+pub mod optimisation;
 pub mod paging;
 pub mod quarantine;
 pub mod roi;

@@ -12,6 +12,7 @@ mod hostile;
 mod limits;
 mod lists;
 mod log;
+mod optimisation;
 mod people;
 mod privacy;
 mod read;

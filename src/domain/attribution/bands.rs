@@ -109,7 +109,7 @@ fn value_of(answer: &Answer, channel: usize) -> f64 {
 }
 
 /// Nearest rank; none of fewer than twenty values, where the ends would be the extremes.
-fn percentile(sorted: &[f64], percent: usize) -> Option<f64> {
+pub(crate) fn percentile(sorted: &[f64], percent: usize) -> Option<f64> {
     if sorted.len() < 20 {
         return None;
     }
@@ -118,10 +118,10 @@ fn percentile(sorted: &[f64], percent: usize) -> Option<f64> {
 
 /// A stream of draws: SplitMix64 (Steele, Lea and Flood 2014).
 #[derive(Debug, Clone)]
-struct Draws(u64);
+pub(crate) struct Draws(u64);
 
 impl Draws {
-    fn new(seed: u64, replicate: u32) -> Draws {
+    pub(crate) fn new(seed: u64, replicate: u32) -> Draws {
         let mut draws = Draws(seed);
         // A replicate's own stream: its number goes through the mixer before it moves the state.
         draws.0 ^= Draws(u64::from(replicate)).draw();
@@ -142,7 +142,7 @@ impl Draws {
     }
 
     /// A Poisson draw: by multiplication for small means, by transformed rejection (PTRS, Hormann 1993) for others.
-    fn poisson(&mut self, mean: f64) -> f64 {
+    pub(crate) fn poisson(&mut self, mean: f64) -> f64 {
         if mean <= 0.0 {
             return 0.0;
         }

@@ -16,6 +16,7 @@ pub mod ledgers;
 pub mod lists;
 pub mod log;
 pub mod merge;
+pub mod optimisation;
 pub mod privacy_acts;
 mod privacy_letter;
 pub mod privacy_requests;

@@ -49,6 +49,14 @@ impl From<ViewError> for Problem {
 /// `projection_behind`.
 pub async fn caught_up(caller: &Caller, params: &Params, headers: &HeaderMap) -> Result<(), Problem> {
     let Some(position) = params.number("after")? else { return Ok(()) };
+    seen(caller, position, headers).await
+}
+
+/// Waits until the views have seen an entry.
+///
+/// # Errors
+/// `projection_behind`.
+pub async fn seen(caller: &Caller, position: u64, headers: &HeaderMap) -> Result<(), Problem> {
     let wait = Preferences::read(headers).wait.unwrap_or(WAIT);
     caller.service.runner.wait_for(position, wait).await.map_err(|error| {
         let detail = format!("The view stands at position {} and has not seen {} yet.", error.at, error.wanted);
@@ -57,7 +65,10 @@ pub async fn caught_up(caller: &Caller, params: &Params, headers: &HeaderMap) ->
 }
 
 /// A day as `YYYY-MM-DD`, in days since 1970-01-01.
-fn day(params: &Params, name: &str) -> Result<Option<i64>, Problem> {
+///
+/// # Errors
+/// `parameter_invalid`.
+pub fn day(params: &Params, name: &str) -> Result<Option<i64>, Problem> {
     let Some(text) = params.text(name) else { return Ok(None) };
     let parse = || -> Option<i64> {
         let (year, rest) = text.split_once('-')?;
