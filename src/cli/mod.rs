@@ -143,8 +143,24 @@ fn failed(error: impl std::error::Error) -> Failure {
 
 type Outcome = Result<(), Failure>;
 
+/// As a shell counts a program that ended because nobody read on: 128 and SIGPIPE.
+const NOBODY_READS: i32 = 141;
+
+/// Lets `tallystick ... | head` end quietly: `println!` panics when its reader has gone, and nothing is wrong then.
+fn end_with_the_reader() {
+    let usual = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        let text = panic.payload().downcast_ref::<String>();
+        if text.is_some_and(|text| text.starts_with("failed printing to stdout: Broken pipe")) {
+            std::process::exit(NOBODY_READS);
+        }
+        usual(panic);
+    }));
+}
+
 /// Runs the command line of this process.
 pub fn run() -> ExitCode {
+    end_with_the_reader();
     let cli = Cli::parse();
     let outcome = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime.block_on(dispatch(cli.command)),

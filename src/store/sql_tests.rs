@@ -56,7 +56,11 @@ async fn no_statement_has_sqlite_index_a_table_for_one_question() {
         for pool in [&pools.log_read, &pools.vault_read, &pools.views_read] {
             if let Some(plan) = plan(pool, statement).await {
                 explained += 1;
-                assert!(!plan.contains("AUTOMATIC"), "{statement}: {plan}");
+                // What the statement made itself is as small as its answer.
+                let own = |name: &str| statement.contains(&format!("{name} AS (SELECT"));
+                let made = plan.split("; ").filter(|step| step.contains("AUTOMATIC"));
+                let stored = made.filter(|step| !step.split(' ').nth(1).is_some_and(own)).collect::<Vec<_>>();
+                assert_eq!(stored, [""; 0], "{statement}");
             }
         }
     }

@@ -359,8 +359,9 @@ async fn waste(store: &Store, query: &OptimisationQuery, code: &str) -> Result<V
     }
     let mut waste: Vec<(i64, Waste)> = Vec::new();
     for (names, (spend, ..)) in groups.iter().filter(|(_, (spend, ..))| *spend > 0 && *spend >= query.waste_from) {
-        // Spend often names less than leads do: a lead stands beside it where it has every name that the spend has.
-        let beside = |group: &[String; 3]| names.iter().zip(group).all(|(name, of)| name.is_empty() || name == of);
+        // A name that either of them leaves out says nothing: a lead stands beside spend unless a name tells them apart.
+        let apart = |(name, of): (&String, &String)| !name.is_empty() && !of.is_empty() && name != of;
+        let beside = |group: &[String; 3]| !names.iter().zip(group).any(apart);
         let of = groups.iter().filter(|(group, _)| beside(group)).map(|(_, (_, leads, accepted))| (*leads, *accepted));
         let (leads, accepted) = of.fold((0, 0), |sum, group| (sum.0 + group.0, sum.1 + group.1));
         if accepted <= 0 {

@@ -10,7 +10,6 @@ use serde_json::{Value, json};
 use utoipa::ToSchema;
 
 use super::views::{caught_up, day, seen};
-use crate::domain::attribution::Model;
 use crate::domain::attribution::bands::REPLICATES_MAX;
 use crate::domain::ids::{EventId, uuid_v7};
 use crate::domain::money::{Currency, Micros};
@@ -265,7 +264,6 @@ impl SuggestionQuestion {
         };
         let model = self.model.as_deref().unwrap_or("linear");
         if !MODELS.contains(&model) {
-            debug_assert!(MODELS.iter().all(|model| Model::NAMES.contains(model)));
             return Err(Problem::parameter(
                 "model",
                 &format!("is one that credits touch by touch: {}", MODELS.join(", ")),

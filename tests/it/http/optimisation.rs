@@ -1,4 +1,5 @@
 //! Budgets over HTTP: what channels spent and earned by week, where the next dollar earns most, money that earned nothing.
+#![expect(clippy::float_arithmetic, reason = "returns are estimates")]
 
 use serde_json::{Value, json};
 use tallystick::http::state::Settings;
@@ -33,25 +34,25 @@ fn story() -> Vec<Value> {
             [("outbound_call", 800.0, 6_000.0, 1_600.0), ("cold_email", 500.0, 150.0, 250.0)]
         {
             let spend = base + 50.0 * ((week * 5 + 2) % 7) as f64;
-            let cost = json!({ "kind": "media", "channel": channel, "campaign": "fall", "amount": money(spend) });
+            let cost = json!({ "kind": "media", "channel": channel, "campaign": channel, "amount": money(spend) });
             events.push(event(format!("cost-{channel}-{week}"), "cost.recorded", None, cost));
             let person = Some(format!("{channel}-{week}"));
             let touch = json!({ "channel": channel });
             events.push(event(format!("touch-{channel}-{week}"), "touch.recorded", person.clone(), touch));
-            let sale = json!({ "kind": "lead_sale", "sale": format!("s-{channel}-{week}"), "campaign": "fall",
+            let sale = json!({ "kind": "lead_sale", "sale": format!("s-{channel}-{week}"), "campaign": channel,
                 "amount": money(gain * (spend / scale).ln_1p()) });
             events.push(event(format!("sale-{channel}-{week}"), "revenue.recorded", person, sale));
         }
         if week < 2 {
-            let print = json!({ "kind": "media", "channel": "print", "campaign": "fall", "amount": money(100.0) });
+            let print = json!({ "kind": "media", "channel": "print", "campaign": "print", "amount": money(100.0) });
             events.push(event(format!("cost-print-{week}"), "cost.recorded", None, print));
             let list = json!({ "kind": "data", "channel": "list", "campaign": "bought", "source": "list-7",
                 "amount": money(40.0) });
             events.push(event(format!("cost-list-{week}"), "cost.recorded", None, list));
         }
-        let lead = json!({ "lead": format!("L-{week}"), "campaign": "fall", "channel": "outbound_call" });
+        let lead = json!({ "lead": format!("L-{week}"), "campaign": "outbound_call", "channel": "outbound_call" });
         events.push(event(format!("lead-{week}"), "lead.received", Some(format!("outbound_call-{week}")), lead));
-        let accepted = json!({ "lead": format!("L-{week}"), "seller": "broker-a" });
+        let accepted = json!({ "lead": format!("L-{week}"), "seller": "broker-a", "campaign": "outbound_call", "source": "form-1" });
         events.push(event(format!("ok-{week}"), "lead.accepted", Some(format!("outbound_call-{week}")), accepted));
     }
     events
@@ -93,8 +94,8 @@ async fn budgets_move_to_what_earns_more(served: &Served) {
     assert_eq!(
         answer["waste"],
         json!([
-            { "campaign": "fall", "channel": "cold_email", "source": "", "spend": mail_spent(), "from": "2026-11-06", "leads": 0 },
-            { "campaign": "fall", "channel": "print", "source": "", "spend": { "amount": "200.00", "currency": "USD" }, "from": "2026-11-06", "leads": 0 },
+            { "campaign": "cold_email", "channel": "cold_email", "source": "", "spend": mail_spent(), "from": "2026-11-06", "leads": 0 },
+            { "campaign": "print", "channel": "print", "source": "", "spend": { "amount": "200.00", "currency": "USD" }, "from": "2026-11-06", "leads": 0 },
             { "campaign": "bought", "channel": "list", "source": "list-7", "spend": { "amount": "80.00", "currency": "USD" }, "from": "2026-11-06", "leads": 0 },
         ])
     );
