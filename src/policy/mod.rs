@@ -7,3 +7,4 @@ pub mod exposure;
 pub mod retention;
 pub mod rights;
 pub mod routing;
+pub mod scoring;

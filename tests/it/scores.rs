@@ -145,3 +145,61 @@ fn a_bad_file_is_told_by_line_and_column_and_never_by_its_text() {
     assert!(ask("a,sale\n").contains("no rows"));
     assert!(!ask("a,sale\n1,0\nsecret,1\n").contains("secret"));
 }
+
+/// A file of this test alone, gone with it.
+fn written(name: &str, text: &str) -> (tempfile::TempDir, PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join(name);
+    std::fs::write(&file, text).unwrap();
+    (folder, file)
+}
+
+fn assign(facts: &str) -> Result<Vec<Value>, String> {
+    let (_folder, file) = written("facts.ndjson", facts);
+    let done = Command::new(env!("CARGO_BIN_EXE_tallystick")).args(["scores", "assign"]).arg(&file).output().unwrap();
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    match done.status.success() {
+        true => Ok(text(done.stdout).lines().map(|line| serde_json::from_str(line).unwrap()).collect()),
+        false => Err(text(done.stderr)),
+    }
+}
+
+#[test]
+fn leads_are_scored_by_the_card_with_reasons_that_add_up() {
+    let facts = concat!(
+        r#"{"acts":{"reply":[0,1209600],"booking":[0]},"features":{"equity_percent":60,"ownership":"absentee"}}"#,
+        "\n\n",
+        r#"{"acts":{"stop":[5]}}"#,
+        "\n"
+    );
+    let scored = assign(facts).unwrap();
+    // 20 and half of it, 30; 25 and 20, cut to 40; and the base of 20.
+    assert_eq!((&scored[0]["score"], &scored[0]["band"], &scored[0]["line"]), (&120.into(), &"A".into(), &1.into()));
+    let reasons: Vec<(String, i64)> = scored[0]["reasons"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|reason| (reason["code"].as_str().unwrap().to_owned(), reason["points"].as_i64().unwrap()))
+        .collect();
+    let expected = [("replied", 30), ("booked", 30), ("equity-high", 25), ("absentee-or-inherited", 20), ("fit", -5)];
+    assert_eq!(reasons, expected.map(|(code, points)| (code.to_owned(), points)));
+    assert_eq!((&scored[1]["score"], &scored[1]["band"], &scored[1]["line"]), (&(-40).into(), &"D".into(), &3.into()));
+    let card = scores(&["card"]).unwrap();
+    assert_eq!(scored[0]["pack_sha256"], card["pack_sha256"]);
+}
+
+#[test]
+fn wrong_facts_and_wrong_cards_are_named_without_their_values() {
+    for (facts, expected) in [
+        (r#"{"features":{"equity":60}}"#, "line 1: the card declares no feature equity"),
+        (r#"{"features":{"ownership":"secret-word"}}"#, "line 1: feature ownership has no such value"),
+        (r#"{"acts":{"reply":[2,1]}}"#, "line 1: ages of acts begin with the newest"),
+        ("{}\n{\"secret-word\":1}", "line 2: not the facts of a lead"),
+    ] {
+        let error = assign(facts).unwrap_err();
+        assert!(error.contains(expected) && !error.contains("secret-word"), "{error}");
+    }
+    let (_folder, file) =
+        written("card.toml", "pack='scoring'\nversion='1'\n[[rule]]\nid='r'\npoints=0\nact='reply'\n");
+    assert!(scores(&["card", file.to_str().unwrap()]).unwrap_err().contains("r: points are not 0"));
+}

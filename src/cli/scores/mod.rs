@@ -1,7 +1,8 @@
-//! `tallystick scores`: train a model from outcomes, say how well scores did, and recommend. Nothing switches by itself: a model
+//! `tallystick scores`: score leads by a card, train a model from outcomes, say how well scores did, and recommend. Nothing switches by itself: a model
 //! comes into use by the event `score.model_activated`, which names the model file's digest.
 #![expect(clippy::float_arithmetic, reason = "scores are real numbers; money is counted in micro-units")]
 
+mod card;
 mod report;
 mod table;
 
@@ -10,6 +11,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
+use self::card::{Assign, CardCheck};
 use self::report::{moved, performance};
 use self::table::Table;
 use super::{Failure, Outcome, failed, print_json};
@@ -31,6 +33,10 @@ pub(super) enum Scores {
     Evaluate(Evaluate),
     /// Train a challenger, hold it against the champion on later rows, and say what would pay
     Recommend(Recommend),
+    /// Check a score card and say what is in it
+    Card(CardCheck),
+    /// Score leads by a card, one a line, with reasons
+    Assign(Assign),
 }
 
 /// Which rows and columns to train on.
@@ -129,6 +135,8 @@ impl Scores {
             Scores::Train(train) => train.run(),
             Scores::Evaluate(evaluate) => evaluate.run(),
             Scores::Recommend(recommend) => recommend.run(),
+            Scores::Card(card) => card.run(),
+            Scores::Assign(assign) => assign.run(),
         }
     }
 }
