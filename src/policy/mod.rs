@@ -4,6 +4,7 @@
 pub mod access;
 pub mod contact;
 pub mod exposure;
+pub mod pricing;
 pub mod retention;
 pub mod rights;
 pub mod routing;
