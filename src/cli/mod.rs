@@ -17,6 +17,7 @@ mod ledger;
 mod lists;
 mod openapi;
 mod policy;
+mod pricing;
 mod progress;
 mod prove;
 mod replay;
@@ -69,6 +70,9 @@ enum Command {
     /// Train and judge lead scores; recommends, never switches
     #[command(subcommand)]
     Scores(scores::Scores),
+    /// Read contracts, and price billable events by them; nothing is recorded
+    #[command(subcommand)]
+    Pricing(pricing::Pricing),
     /// Destroy what of persons no law obliges to keep
     Erase(erase::Erase),
     /// End keys whose retention class's days are over
@@ -193,6 +197,7 @@ async fn dispatch(command: Command) -> Outcome {
         Command::Journal(journal) => journal.run().await,
         Command::Attribute(attribute) => attribute.run(),
         Command::Scores(scores) => scores.run(),
+        Command::Pricing(pricing) => pricing.run(),
         Command::Erase(erase) => erase.run().await,
         Command::Retain(retain) => retain.run().await,
         Command::Lists(lists) => lists.run().await,

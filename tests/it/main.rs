@@ -31,6 +31,7 @@ mod lists_size;
 mod log_folder;
 mod markers;
 mod pipeline;
+mod pricing;
 mod projections;
 mod replays;
 mod retention;
