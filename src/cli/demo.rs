@@ -59,8 +59,10 @@ impl Demo {
         if let Some(seconds) = self.seconds {
             let tasks = app.tasks.clone();
             app.tasks.spawn(async move {
-                tokio::time::sleep(Duration::from_secs(seconds)).await;
-                tasks.signal_stop();
+                tokio::select! {
+                    () = tokio::time::sleep(Duration::from_secs(seconds)) => tasks.signal_stop(),
+                    () = tasks.stopping() => {}
+                }
             });
         }
         let size = service.ledger.size();

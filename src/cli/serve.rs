@@ -96,8 +96,11 @@ pub(super) async fn serve(
     let address = listener.local_addr().map_err(failed)?;
     let stop = app.tasks.clone();
     app.tasks.spawn(async move {
-        shutdown_signal().await;
-        stop.signal_stop();
+        // Also ended by a stop that no signal asked for: whoever stops waits for every task.
+        tokio::select! {
+            () = shutdown_signal() => stop.signal_stop(),
+            () = stop.stopping() => {}
+        }
     });
     let commands = app.tasks.spawn(crate::http::serve(control, router.clone(), app.tasks.clone()));
     ready(address);

@@ -88,3 +88,25 @@ fn commands_that_the_demo_prints_work_as_printed() {
     assert!(!shell(verify, folder.path()).0, "a bundle with a flipped bit verifies");
     println!("demo ready after {ready:?}; 3 of 3 printed commands work, {} campaigns", rows.len());
 }
+
+#[test]
+fn a_demo_for_some_seconds_ends_by_itself() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut child = Command::new(PROGRAM)
+        .args(["demo", "--listen", "127.0.0.1:0", "--seconds", "1", "--data"])
+        .arg(folder.path().join("demo"))
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    // Seeding takes some seconds; one that waits for a signal would never end.
+    for _ in 0..1_200 {
+        if let Some(status) = child.try_wait().unwrap() {
+            assert!(status.success(), "{status}");
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    child.kill().unwrap();
+    panic!("the demo did not end");
+}
