@@ -34,6 +34,13 @@ pub fn describe() {
     describe_gauge!("tallystick_checkpoint_entries", "Entries covered by the last published checkpoint");
     describe_gauge!("tallystick_queue_requests", "Requests waiting to be recorded");
     describe_gauge!("tallystick_projection_lag_entries", "Entries that projections have not folded yet");
+    describe_gauge!("tallystick_wal_bytes", "Bytes in use in the longest write-ahead log of SQLite");
+    describe_histogram!("tallystick_wal_copy_seconds", Unit::Seconds, "Copying pages of a write-ahead log, by file");
+    describe_histogram!(
+        "tallystick_wal_restart_seconds",
+        Unit::Seconds,
+        "Writer stopped to begin a write-ahead log anew, by file"
+    );
     describe_gauge!("tallystick_read_only", "1 while the store takes no writes");
 }
 

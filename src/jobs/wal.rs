@@ -1,11 +1,11 @@
 //! Keeping SQLite's write-ahead logs short, off the commit path (see `store/wal.rs`).
 
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::ingest::Ledger;
-use crate::store::{WAL_COPY_BYTES, WAL_RESTART_BYTES, WalFile};
+use crate::runtime::clock::Clock;
+use crate::store::{Store, StoreError, WAL_COPY_BYTES, WAL_RESTART_BYTES, WalFile};
 
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 
@@ -23,17 +23,9 @@ pub fn start(ledger: &Arc<Ledger>) {
             }
             let mut largest = 0;
             for file in WalFile::ALL {
-                let bytes = wal_bytes(&ledger.folder, file.wal_name());
-                largest = largest.max(bytes);
-                let store = ledger.store();
-                // Each file by its own size: one long log must not make the writers of the others stop.
-                let done = match bytes {
-                    size if size > WAL_RESTART_BYTES => store.wal_restart(file).await,
-                    size if size > WAL_COPY_BYTES => store.wal_copy(file).await,
-                    _ => Ok(()),
-                };
-                if let Err(error) = done {
-                    tracing::warn!(error = %error, file = file.wal_name(), "wal.copy failed");
+                match shorten(&ledger.store(), &ledger.clock, file).await {
+                    Ok(bytes) => largest = largest.max(bytes),
+                    Err(error) => tracing::warn!(error = %error, file = file.name(), "wal.copy failed"),
                 }
             }
             metrics::gauge!("tallystick_wal_bytes").set(largest as f64);
@@ -41,6 +33,22 @@ pub fn start(ledger: &Arc<Ledger>) {
     });
 }
 
-fn wal_bytes(folder: &Path, name: &str) -> u64 {
-    std::fs::metadata(folder.join(name)).map_or(0, |found| found.len())
+/// Copies or restarts the log of one file by its own size: one long log must not make the writers of the others stop. Gives the bytes
+/// it had.
+async fn shorten(store: &Store, clock: &Clock, file: WalFile) -> Result<u64, StoreError> {
+    let bytes = store.wal_bytes(file).await?;
+    if bytes > WAL_COPY_BYTES {
+        let started = clock.elapsed();
+        store.wal_copy(file).await?;
+        metrics::histogram!("tallystick_wal_copy_seconds", "file" => file.name())
+            .record(clock.elapsed().saturating_sub(started));
+    }
+    if bytes > WAL_RESTART_BYTES {
+        // Right after the copy, so that the writer stops for the pages of these milliseconds alone.
+        let started = clock.elapsed();
+        store.wal_restart(file).await?;
+        metrics::histogram!("tallystick_wal_restart_seconds", "file" => file.name())
+            .record(clock.elapsed().saturating_sub(started));
+    }
+    Ok(bytes)
 }

@@ -60,7 +60,7 @@ const SQLITE_LOG_READERS: u32 = 16;
 /// Rows of a lookup that are worth a reader of their own.
 const LOOKUP_ROWS_MIN: usize = 64;
 /// Rows of 0.5-2 kB: at 8 KiB a page wastes little and a commit touches half as many pages as at 4 KiB.
-const SQLITE_PAGE_BYTES: u32 = 8192;
+pub(super) const SQLITE_PAGE_BYTES: u32 = 8192;
 
 fn sqlite_options(path: &Path) -> SqliteConnectOptions {
     SqliteConnectOptions::new()

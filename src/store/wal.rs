@@ -1,11 +1,13 @@
 //! Moving SQLite's write-ahead log into the database file, off the commit path.
 //!
 //! A commit that runs into an automatic checkpoint waits for the whole file to sync. Here a task copies pages while commits
-//! go on (`PASSIVE`), and the writer only restarts the log when little is left to copy.
+//! go on (`PASSIVE`), and the writer only restarts the log when little is left to copy. The file of the log keeps its length when
+//! it is begun anew: a commit that overwrites blocks is on the disk once its data is, one that lengthens a file also waits
+//! for the file system's journal, and so for whatever others write.
 
-use sqlx::Executor;
+use sqlx::{Executor, SqlitePool};
 
-use super::db::Db;
+use super::db::{Db, Pools, SQLITE_PAGE_BYTES};
 use super::{Store, StoreError};
 
 /// Above this a passive copy starts.
@@ -14,10 +16,10 @@ pub const WAL_COPY_BYTES: u64 = 16 << 20;
 /// wants is looked up in all of it first, which showed in the slowest answers from some 80 MiB on.
 pub const WAL_RESTART_BYTES: u64 = 64 << 20;
 
+const LOOK: &str = "PRAGMA wal_checkpoint(NOOP)";
 const PASSIVE: &str = "PRAGMA wal_checkpoint(PASSIVE)";
-/// Without waiting for readers: a long one would stop all appends for as long; the log grows meanwhile. The file is cut to
-/// nothing, because its length is what says that it is time.
-const RESTART: &str = "PRAGMA busy_timeout = 0; PRAGMA wal_checkpoint(TRUNCATE); PRAGMA busy_timeout = 5000";
+/// Without waiting for readers: a long one would stop all appends for as long; the log grows meanwhile.
+const RESTART: &str = "PRAGMA busy_timeout = 0; PRAGMA wal_checkpoint(RESTART); PRAGMA busy_timeout = 5000";
 const TRUNCATE: &str = "PRAGMA wal_checkpoint(TRUNCATE)";
 
 /// A file of a ledger on SQLite; each has a write-ahead log of its own.
@@ -35,27 +37,40 @@ impl WalFile {
     /// Every file.
     pub const ALL: [WalFile; 3] = [WalFile::Log, WalFile::Vault, WalFile::Views];
 
-    /// Name of its write-ahead log in the ledger's folder.
-    pub const fn wal_name(self) -> &'static str {
+    /// Name of the file, without its ending.
+    pub const fn name(self) -> &'static str {
         match self {
-            WalFile::Log => "log.db-wal",
-            WalFile::Vault => "vault.db-wal",
-            WalFile::Views => "views.db-wal",
+            WalFile::Log => "log",
+            WalFile::Vault => "vault",
+            WalFile::Views => "views",
+        }
+    }
+}
+
+impl Pools<SqlitePool> {
+    fn reader(&self, file: WalFile) -> &SqlitePool {
+        match file {
+            WalFile::Log => &self.log_read,
+            WalFile::Vault => &self.vault_read,
+            WalFile::Views => &self.views_read,
         }
     }
 }
 
 impl Store {
+    /// Bytes that the write-ahead log of one file has in use; its file may be longer. 0 on Postgres.
+    pub async fn wal_bytes(&self, file: WalFile) -> Result<u64, StoreError> {
+        let Db::Sqlite(pools) = &self.db else { return Ok(0) };
+        let (_, frames, _): (i64, i64, i64) = sqlx::query_as(LOOK).fetch_one(pools.reader(file)).await?;
+        // SQLite says -1 where there is no such log.
+        Ok(u64::try_from(frames).unwrap_or(0) * u64::from(SQLITE_PAGE_BYTES))
+    }
+
     /// Copies what can be copied of one file without waiting for anyone. Does nothing on Postgres.
     pub async fn wal_copy(&self, file: WalFile) -> Result<(), StoreError> {
         if let Db::Sqlite(pools) = &self.db {
             // A reading connection may checkpoint: it writes the database file from the log, it does not write the log.
-            let pool = match file {
-                WalFile::Log => &pools.log_read,
-                WalFile::Vault => &pools.vault_read,
-                WalFile::Views => &pools.views_read,
-            };
-            sqlx::query(PASSIVE).execute(pool).await?;
+            sqlx::query(PASSIVE).execute(pools.reader(file)).await?;
         }
         Ok(())
     }
