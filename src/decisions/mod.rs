@@ -10,6 +10,7 @@
 //! is computed again from its own entry to the same answer as long as that entry opens.
 
 mod audit;
+mod billing;
 mod compliance;
 mod fold;
 mod gate;
@@ -25,6 +26,9 @@ pub mod scratch;
 mod sources;
 
 pub use audit::{Audit, AuditError, Decision, Finding, Revocation, Span, audit};
+pub use billing::{
+    Biller, BillingError, CreditAsked, Drawn, InvoiceAsked, Item, Line, PriceReplay, Rated, Run, replay_price,
+};
 pub use compliance::{Compliance, FindingRow, Lags, RevocationRow};
 pub use gate::{DecideError, Decided, Gate};
 pub use packs::{Rules, pack_of};

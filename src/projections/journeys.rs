@@ -46,6 +46,11 @@ struct Data<'a> {
     status: Option<Cow<'a, str>>,
     #[serde(borrow)]
     answered_by: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    accrued: Option<Amount<'a>>,
+    #[serde(borrow)]
+    record: Option<Cow<'a, str>>,
+    accepted: bool,
     machine: bool,
     automatic: bool,
     position: Option<i64>,
@@ -87,16 +92,18 @@ impl<'a> Role<'a> {
 
 impl Projection for Journeys {
     const NAME: &'static str = "journeys";
-    const VERSION: i64 = 2;
+    const VERSION: i64 = 3;
 
     fn reads(event_type: &str) -> bool {
         matches!(
             event_type,
             "appointment.booked"
+                | "billing.return_judged"
                 | "contact.attempted"
                 | "contact.clicked"
                 | "contact.connected"
                 | "contact.received"
+                | "decision.price_recorded"
                 | "event.annulled"
                 | "lead.imported"
                 | "lead.qualified"
@@ -174,7 +181,7 @@ impl Projection for Journeys {
 }
 
 fn role<'a>(event_type: &str, data: &'a Data<'_>, refs: &'a Refs<'_>) -> Result<Option<Role<'a>>, FoldError> {
-    let sale = refs.sale.as_deref();
+    let sale = refs.sale.as_deref().or(data.record.as_deref());
     let contact = refs.call.as_deref().or(refs.message.as_deref());
     let engaged = |mark, record| Some(Role::plain(JourneyStep::Engagement, None, mark, record));
     let milestone = |mark| Some(Role::plain(JourneyStep::Milestone, None, mark, None));
@@ -208,6 +215,16 @@ fn role<'a>(event_type: &str, data: &'a Data<'_>, refs: &'a Refs<'_>) -> Result<
             Some(Role::money(JourneyStep::Reversal, data, -1, sale)?)
         }
         "revenue.adjusted" => Some(Role::money(JourneyStep::Reversal, data, 1, sale)?),
+        "billing.return_judged" if data.accepted => Some(Role::money(JourneyStep::Reversal, data, -1, sale)?),
+        "decision.price_recorded" if data.amount.is_some() => Some(priced(data, sale)?),
         _ => None,
     })
+}
+
+/// A price is money earned; where posted revenue had booked some of it, the rest adds to that sale.
+fn priced<'a>(data: &'a Data<'_>, sale: Option<&'a str>) -> Result<Role<'a>, FoldError> {
+    let Some(accrued) = &data.accrued else { return Role::money(JourneyStep::Conversion, data, 1, sale) };
+    let mut role = Role::money(JourneyStep::Reversal, data, 1, sale)?;
+    role.micros = role.micros.checked_sub(accrued.parse()?.0).ok_or(FoldError("amount_unreadable"))?;
+    Ok(role)
 }

@@ -232,7 +232,7 @@ impl Group {
 }
 
 /// `part / whole` to 4 decimals, halves to even; none when `whole` is not positive, where the ratio says nothing.
-fn ratio(part: i64, whole: i64) -> Option<String> {
+pub(super) fn ratio(part: i64, whole: i64) -> Option<String> {
     if whole <= 0 {
         return None;
     }

@@ -2,6 +2,8 @@
 //! access (the front did) and nothing about how errors look (`error` does).
 
 pub mod attribution;
+pub mod billing;
+pub mod billing_items;
 pub mod compliance;
 pub mod decisions;
 pub mod event_view;

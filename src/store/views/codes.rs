@@ -134,6 +134,8 @@ codes! {
         OtherIncome = 107, "other_income";
         /// Income, either way: bonuses, corrections, true-ups.
         Adjustments = 108, "adjustments";
+        /// Income, either way: what whole minor units of a document leave over.
+        Rounding = 109, "rounding";
         /// Contra income.
         Returns = 200, "returns";
         /// Contra income.
@@ -235,6 +237,42 @@ codes! {
         EstimateReplaced = 11, "estimate_replaced";
         /// A counter.
         Count = 12, "count";
+        /// Booked by an invoice or credit note itself: rounding, minimums, settlements.
+        Invoiced = 13, "invoiced";
+    }
+}
+
+codes! {
+    /// What an entry is to billing. Below 10: what contracts may price.
+    BillingAct {
+        /// `appointment.booked`.
+        Appointment = 1, "appointment";
+        /// `contact.completed` of an answered call.
+        Call = 2, "call";
+        /// `lead.accepted`.
+        Lead = 3, "lead";
+        /// `lead.closed` as won, with its value.
+        Sale = 4, "sale";
+        /// `appointment.shown`.
+        Show = 5, "show";
+        /// `lead.returned` that is asked for.
+        ReturnAsked = 10, "return_asked";
+        /// `revenue.recorded`: the poster priced it.
+        Accrued = 11, "accrued";
+        /// `revenue.refunded`, `revenue.chargeback_recorded`, `revenue.adjusted`.
+        Changed = 12, "changed";
+        /// `decision.price_recorded`.
+        Priced = 20, "priced";
+        /// `billing.return_judged`.
+        ReturnJudged = 21, "return_judged";
+        /// `billing.invoice_issued`.
+        Invoice = 30, "invoice";
+        /// `billing.credit_note_issued`.
+        CreditNote = 31, "credit_note";
+        /// The entry at `target` does not count.
+        Undo = 40, "undo";
+        /// `policy.pack_activated` of a contract.
+        Contract = 50, "contract";
     }
 }
 
