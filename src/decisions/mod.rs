@@ -22,6 +22,7 @@ mod question;
 mod record;
 mod replay;
 mod route;
+mod score;
 pub mod scratch;
 mod sources;
 
@@ -37,3 +38,4 @@ pub use replay::{Replay, ReplayError, Stored};
 pub use route::{
     AmountDoc, LeadDoc, ReassignDoc, RouteError, RouteQuestion, RouteReplay, Routed, Router, replay_routes,
 };
+pub use score::{ScoreAnswer, ScoreQuestion, ScoreReplay};

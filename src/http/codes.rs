@@ -32,6 +32,7 @@ codes! {
     BILLING_REFUSED CONFLICT "billing_refused" "The bill cannot be made";
     BODY_TOO_LARGE PAYLOAD_TOO_LARGE "body_too_large" "The request body is too large";
     BODY_UNREADABLE BAD_REQUEST "body_unreadable" "The request body could not be read to its end";
+    CARD_INVALID UNPROCESSABLE_ENTITY "card_invalid" "The score card is not taken";
     CHECKPOINT_BEHIND SERVICE_UNAVAILABLE "checkpoint_behind" "No published checkpoint covers this yet";
     CLOCK_BEHIND SERVICE_UNAVAILABLE "clock_behind" "The clock is behind the last entry";
     CLOCK_JUMP SERVICE_UNAVAILABLE "clock_jump" "The clock jumped ahead";

@@ -96,7 +96,7 @@ pub enum Action {
     RawOpen,
     /// Receipts and proofs.
     ReceiptsRead,
-    /// Put routing plans in force.
+    /// Put routing plans and score cards in force.
     RoutingManage,
     /// Register customers' own event types.
     SchemasManage,

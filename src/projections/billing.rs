@@ -173,12 +173,7 @@ fn act_of(event_type: &str, data: &Data<'_>) -> Result<Option<(BillingAct, i64, 
     })
 }
 
-fn row_of(
-    fact: &Fact<'_>,
-    occurred: i64,
-    data: &Data<'_>,
-    refs: &Refs<'_>,
-) -> Result<Option<BillingRow>, FoldError> {
+fn row_of(fact: &Fact<'_>, occurred: i64, data: &Data<'_>, refs: &Refs<'_>) -> Result<Option<BillingRow>, FoldError> {
     let Some((act, amount, currency)) = act_of(fact.entry.event_type, data)? else { return Ok(None) };
     let covered = match (&data.accrued, act) {
         (Some(accrued), BillingAct::Priced) => accrued.parse()?.0,

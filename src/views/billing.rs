@@ -167,9 +167,8 @@ fn row(
     documents: &[&BillingDocument],
     today: i64,
 ) -> Result<SellerRow, ViewError> {
-    let counts = |act: BillingAct| {
-        documents.iter().filter(move |document| document.act == act && document.annulled.is_none())
-    };
+    let counts =
+        |act: BillingAct| documents.iter().filter(move |document| document.act == act && document.annulled.is_none());
     let total = |act: BillingAct| -> Result<i64, ViewError> {
         counts(act).try_fold(0_i64, |sum, document| sum.checked_add(document.total.abs())).ok_or(ViewError::TooLarge)
     };

@@ -356,8 +356,7 @@ async fn draw(run: Run<'_>, asked: &Asked<'_>, contract: Option<&Contract>) -> R
             && document.annulled.is_none_or(|at| at >= asked.considered)
     };
     let before: Vec<&BillingDocument> = all.iter().filter(counts).collect();
-    let lines =
-        store.receivable_lines(asked.seller, asked.currency.code(), asked.day_to, 0, asked.considered).await?;
+    let lines = store.receivable_lines(asked.seller, asked.currency.code(), asked.day_to, 0, asked.considered).await?;
     // What a document booked itself is on it, also where that is undone.
     let own = |line: &Receivable| {
         line.kind == LineKind::Invoiced || all.iter().any(|document| document.position == line.origin)
@@ -395,13 +394,7 @@ async fn draw(run: Run<'_>, asked: &Asked<'_>, contract: Option<&Contract>) -> R
     let sum = drawn.iter().try_fold(0_i64, |sum, line| sum.checked_add(line.amount)).ok_or(MoneyError::Range)?;
     let (minor, _) = Micros::from_micros(sum).to_minor(asked.currency);
     let total = Micros::from_minor(minor, asked.currency)?.micros();
-    Ok(Drawn {
-        lines: drawn,
-        total,
-        rounding: total - sum,
-        currency: asked.currency,
-        considered: asked.considered,
-    })
+    Ok(Drawn { lines: drawn, total, rounding: total - sum, currency: asked.currency, considered: asked.considered })
 }
 
 async fn origins_of(run: Run<'_>, wanted: BTreeSet<u64>) -> Result<HashMap<u64, Origin>, BillingError> {
@@ -411,9 +404,8 @@ async fn origins_of(run: Run<'_>, wanted: BTreeSet<u64>) -> Result<HashMap<u64, 
         let opened = run.ledger.open_entries(positions, |_, part| part.kind == PartKind::Business).await?;
         for (position, entry) in positions.iter().zip(opened) {
             let Some(part) = business(&entry) else { continue };
-            let rule = member(&part, "price_rule").map(|rule| {
-                (rule.to_owned(), member(&part, "price_rule_version").unwrap_or_default().to_owned())
-            });
+            let rule = member(&part, "price_rule")
+                .map(|rule| (rule.to_owned(), member(&part, "price_rule_version").unwrap_or_default().to_owned()));
             let price = amount(part.get("data").and_then(|data| data.get("amount"))).map(|(micros, _)| micros);
             found.insert(*position, Origin { rule, price });
         }

@@ -64,6 +64,9 @@ pub enum BillingError {
     /// Nothing is left to bill or credit.
     #[error("nothing is left to put on it")]
     Nothing,
+    /// Entries that the rows could not take.
+    #[error("{0} entries could not be folded: rating waits until the rows are built by a version that reads them")]
+    Parked(i64),
     /// What is left has the wrong sign for the document.
     #[error("what is left comes to {0}")]
     Sign(String),

@@ -16,9 +16,7 @@ use crate::ingest::admit::SubmitOptions;
 use crate::ingest::forms::Received;
 use crate::ingest::read::Opened;
 use crate::ingest::{Outcome, SubmitError};
-use crate::policy::pricing::{
-    Billable, BillableEvent, Contract, Priced, RuleUsage, Usage, VerdictCode, price,
-};
+use crate::policy::pricing::{Billable, BillableEvent, Contract, Priced, RuleUsage, Usage, VerdictCode, price};
 use crate::store::views::{BillingAct, Unrated};
 
 pub(super) const PRICED: &str = "decision.price_recorded";
@@ -44,11 +42,12 @@ pub struct Rated {
     pub amounts: BTreeMap<String, i64>,
 }
 
-/// A priced event on its way into the log.
-struct Draft {
-    data: Map<String, Value>,
-    subject: Option<SubjectId>,
-    occurred: Timestamp,
+/// A price or a judged return on its way into the log.
+pub(super) struct Draft {
+    pub data: Map<String, Value>,
+    pub subject: Option<SubjectId>,
+    /// When what it is about happened: its accounting day.
+    pub occurred: Timestamp,
 }
 
 /// What a run knows of prices that it has recorded itself, beside the rows.
@@ -67,6 +66,7 @@ impl Biller {
     pub async fn rate(&self, run: Run<'_>) -> Result<Rated, BillingError> {
         let mut lane = self.lane.lock().await;
         run.caught_up().await?;
+        nothing_parked(run).await?;
         let contract = active(run.ledger, &mut lane).await?;
         let mut rated = Rated { contract: Some(contract.digest), ..Rated::default() };
         take_back(run, &mut rated).await?;
@@ -75,6 +75,15 @@ impl Biller {
         run.caught_up().await?;
         super::returns::judge_all(run, &contract, &mut rated).await?;
         Ok(rated)
+    }
+}
+
+/// An entry that the rows could not take may be a price or a return: nothing is priced until it is known which.
+async fn nothing_parked(run: Run<'_>) -> Result<(), BillingError> {
+    let parked = run.ledger.store().views_parked_count().await?;
+    match parked.into_iter().find(|(projection, _)| projection == "billing") {
+        Some((_, entries)) => Err(BillingError::Parked(entries)),
+        None => Ok(()),
     }
 }
 
@@ -104,7 +113,7 @@ async fn rate_all(run: Run<'_>, contract: &Arc<Contract>, rated: &mut Rated) -> 
         for (event, entry) in asked.into_iter().zip(opened) {
             drafts.extend(draft(run, contract, event, &entry, &mut known, rated).await?);
         }
-        record_all(run, drafts).await?;
+        record_all(run, PRICED, drafts).await?;
     }
 }
 
@@ -209,8 +218,9 @@ async fn billable(
     };
     let consent = match (contract.rules.iter().any(|rule| asks(&rule)), entry.entry.subject) {
         (true, Some(link)) => {
-            let recipient = RecipientDoc { subject: Some(link.subject.to_string()), ..RecipientDoc::default() };
-            let facts = run.gate.lead_facts(run.ledger, &recipient, occurred).await?;
+            let phone = phone_of(run, &link.subject).await?;
+            let recipient = RecipientDoc { subject: Some(link.subject.to_string()), phone, ..RecipientDoc::default() };
+            let facts = run.gate.lead_facts_then(run.ledger, &recipient, occurred).await?;
             run.gate.lets_lead_go(&facts, &unrated.seller, true).is_ok()
         }
         _ => false,
@@ -224,7 +234,10 @@ async fn billable(
         state: routed_text("state"),
         band: routed_text("band"),
         consent,
-        seconds: part.get("data").and_then(|data| data.get("duration_seconds")?.as_i64()).filter(|_| on == Billable::Call),
+        seconds: part
+            .get("data")
+            .and_then(|data| data.get("duration_seconds")?.as_i64())
+            .filter(|_| on == Billable::Call),
         stated: match on {
             Billable::Lead => offer.or_else(|| own("price")),
             Billable::Sale => own("value"),
@@ -232,6 +245,25 @@ async fn billable(
         },
     };
     Ok(Some((event, decision.filter(|_| routed.is_some()))))
+}
+
+/// The number that was bound to a person last: consent is for a number. None once he is erased, and then no consent is found.
+async fn phone_of(run: Run<'_>, subject: &SubjectId) -> Result<Option<String>, BillingError> {
+    let heads = run.ledger.subject_entries(subject, 0).map_err(crate::decisions::DecideError::from)?;
+    let mut positions: Vec<u64> = heads.into_iter().map(|head| head.position).collect();
+    positions.sort_unstable();
+    for chunk in positions.rchunks(200) {
+        let opened = run.ledger.open_entries(chunk, |entry, _| entry.event_type == "identifier.bound").await?;
+        let bound = opened.iter().rev().filter_map(|entry| entry.plaintext(PartKind::Personal));
+        for part in bound.filter_map(|bytes| serde_json::from_slice::<Value>(bytes).ok()) {
+            let values = part.get("values").and_then(Value::as_array).into_iter().flatten();
+            let phone = values.filter(|value| value.get("kind").and_then(Value::as_str) == Some("phone"));
+            if let Some(number) = phone.filter_map(|value| value.get("value")?.as_str()).next_back() {
+                return Ok(Some(number.to_owned()));
+            }
+        }
+    }
+    Ok(None)
 }
 
 /// The data of `decision.price_recorded`, but for what the sale adds.
@@ -307,17 +339,17 @@ pub(super) fn verdicts(priced: &Priced<'_>) -> Value {
 }
 
 /// Records drafts in order, in one request.
-async fn record_all(run: Run<'_>, drafts: Vec<Draft>) -> Result<(), BillingError> {
+pub(super) async fn record_all(run: Run<'_>, event_type: &str, drafts: Vec<Draft>) -> Result<(), BillingError> {
     if drafts.is_empty() {
         return Ok(());
     }
-    let outcomes = submit(run, drafts.iter().map(|draft| event(run, PRICED, draft, draft.subject))).await?;
+    let outcomes = submit(run, drafts.iter().map(|draft| event(run, event_type, draft, draft.subject))).await?;
     for (draft, outcome) in drafts.iter().zip(outcomes) {
         match outcome {
             Outcome::Recorded(_) => {}
-            // The person is being erased or was: the price stands in the books without him.
+            // The person is being erased or was: it stands in the books without him.
             Outcome::Refused { .. } | Outcome::Quarantined { .. } if draft.subject.is_some() => {
-                let again = submit(run, std::iter::once(event(run, PRICED, draft, None))).await?;
+                let again = submit(run, std::iter::once(event(run, event_type, draft, None))).await?;
                 if !matches!(again.as_slice(), [Outcome::Recorded(_)]) {
                     return Err(refused(&again));
                 }
@@ -329,13 +361,15 @@ async fn record_all(run: Run<'_>, drafts: Vec<Draft>) -> Result<(), BillingError
 }
 
 fn refused(outcomes: &[Outcome]) -> BillingError {
-    SubmitError::ReadOnly(format!("a price was not recorded: {outcomes:?}")).into()
+    SubmitError::ReadOnly(format!("what was decided was not recorded: {outcomes:?}")).into()
 }
 
 fn event(run: Run<'_>, event_type: &str, draft: &Draft, subject: Option<SubjectId>) -> Value {
     let id = EventId::from_bytes(uuid_v7(run.ledger.now().unix_ms(), run.ledger.random.bytes())).to_string();
     let mut data = draft.data.clone();
-    data.insert("decision".to_owned(), json!(id));
+    if event_type == PRICED {
+        data.insert("decision".to_owned(), json!(id));
+    }
     let mut event = json!({
         "specversion": "1.0", "id": id, "source": "/tallystick", "type": event_type, "time": draft.occurred, "data": data,
     });

@@ -109,4 +109,3 @@ fn outcome(priced: &Priced<'_>) -> Map<String, Value> {
     }
     all
 }
-

@@ -1,11 +1,10 @@
 //! Returns that sellers ask for, judged by the contract in force.
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
-use super::price::Rated;
+use super::price::{Draft, Rated, record_all};
 use super::{BillingError, Run, amount, business, member, money, said};
 use crate::domain::time::{MICROS_PER_DAY, Timestamp};
-use crate::ingest::SubmitError;
 use crate::policy::pricing::{Contract, ReturnAsked, ReturnTotals, return_judged};
 use crate::store::views::{BillingAct, SaleMove};
 
@@ -21,36 +20,22 @@ pub(super) async fn judge_all(run: Run<'_>, contract: &Contract, rated: &mut Rat
         let Some(part) = business(&entry) else { continue };
         let moves = run.ledger.store().billing_of_record(&record).await?;
         let sold = moves.iter().find(|moved| matches!(moved.act, BillingAct::Accrued | BillingAct::Priced));
-        let mut data = judged(run, contract, &seller, &part, &moves, sold, entry.entry.recorded).await?;
+        let stated = part.get("occurred").and_then(Value::as_str).and_then(|at| Timestamp::parse_rfc3339(at).ok());
+        let occurred = stated.unwrap_or(entry.entry.recorded);
+        let mut data = judged(run, contract, &seller, &part, &moves, sold, occurred).await?;
         if data.get("accepted") == Some(&Value::Bool(true)) {
             rated.returns_accepted += 1;
         } else {
             rated.returns_refused += 1;
         }
-        if let Value::Object(data) = &mut data {
-            data.insert("returned".to_owned(), json!(position));
-            data.insert("record".to_owned(), json!(data_encoding::HEXLOWER.encode(&record)));
-            data.extend(member(&part, "campaign").map(|campaign| ("campaign".to_owned(), json!(campaign))));
-        }
-        keep(run, entry.entry.subject.map(|link| link.subject), data).await?;
+        data.insert("returned".to_owned(), json!(position));
+        data.insert("record".to_owned(), json!(data_encoding::HEXLOWER.encode(&record)));
+        data.extend(member(&part, "campaign").map(|campaign| ("campaign".to_owned(), json!(campaign))));
+        let subject = entry.entry.subject.map(|link| link.subject);
+        record_all(run, JUDGED, vec![Draft { data, subject, occurred }]).await?;
         run.caught_up().await?;
     }
     Ok(())
-}
-
-async fn keep(
-    run: Run<'_>,
-    subject: Option<crate::domain::ids::SubjectId>,
-    data: Value,
-) -> Result<(), BillingError> {
-    match run.ledger.record_own(JUDGED, subject, data.clone(), run.actor, run.now).await {
-        // The person was erased: the books go on without him.
-        Err(SubmitError::ReadOnly(_)) if subject.is_some() => {
-            run.ledger.record_own(JUDGED, None, data, run.actor, run.now).await?;
-            Ok(())
-        }
-        other => Ok(other.map(|_| ())?),
-    }
 }
 
 async fn judged(
@@ -60,14 +45,14 @@ async fn judged(
     part: &Value,
     moves: &[SaleMove],
     sold: Option<&SaleMove>,
-    recorded: Timestamp,
-) -> Result<Value, BillingError> {
+    occurred: Timestamp,
+) -> Result<Map<String, Value>, BillingError> {
     let reason = member(part, "reason").unwrap_or("other");
     let common = json!({ "seller": seller, "reason": reason, "pack_sha256": contract.digest });
     let with = |more: Value| {
         let mut all = said(common.clone());
         all.extend(said(more));
-        Value::Object(all)
+        all
     };
     let Some(sold) = sold else { return Ok(with(json!({ "accepted": false, "code": "RETURN_SALE_UNKNOWN" }))) };
     if !sold.seller.is_empty() && sold.seller != seller {
@@ -75,11 +60,9 @@ async fn judged(
     }
     let left: i64 = moves.iter().filter(|moved| moved.currency == sold.currency).map(|moved| moved.amount).sum();
     let asked = amount(part.get("data").and_then(|data| data.get("amount")));
-    let returned = part.get("occurred").and_then(Value::as_str).and_then(|at| Timestamp::parse_rfc3339(at).ok());
     let billed = Timestamp::from_micros(sold.day.saturating_mul(MICROS_PER_DAY));
     // By days: a sale of the morning and a return of the evening are of one day.
-    let returned = returned.unwrap_or(recorded);
-    let returned = Timestamp::from_micros(returned.unix_days().saturating_mul(MICROS_PER_DAY));
+    let returned = Timestamp::from_micros(occurred.unix_days().saturating_mul(MICROS_PER_DAY));
     let totals = totals(run, seller, sold).await?;
     let question = ReturnAsked {
         reason,
@@ -97,8 +80,8 @@ async fn judged(
         "sold_on": crate::views::day_text(sold.day),
         "asked": asked.map(|(micros, currency)| money(micros, currency.code())),
         "left": money(left, code),
-        "billed": money(totals.billed, code),
-        "credited": money(totals.credited, code),
+        "billed_total": money(totals.billed, code),
+        "credited_total": money(totals.credited, code),
         "amount": verdict.ok().map(|micros| money(micros, code)),
     })))
 }

@@ -44,6 +44,7 @@ impl From<BillingError> for Problem {
             | BillingError::Lines(_)
             | BillingError::Nothing
             | BillingError::NumberUsed(_)
+            | BillingError::Parked(_)
             | BillingError::Sign(_) => {
                 let text = error.to_string();
                 let (first, rest) = text.split_at(text.chars().next().map_or(0, char::len_utf8));
@@ -156,9 +157,7 @@ pub async fn billing_rate(caller: Caller, headers: HeaderMap) -> Result<Response
     let amounts: Vec<Value> = rated
         .amounts
         .iter()
-        .map(|(currency, micros)| {
-            json!({ "amount": Micros::from_micros(*micros).to_string(), "currency": currency })
-        })
+        .map(|(currency, micros)| json!({ "amount": Micros::from_micros(*micros).to_string(), "currency": currency }))
         .collect();
     Ok(json_response(&json!({
         "pack_sha256": rated.contract, "priced": rated.priced, "refused": rated.refused,
@@ -266,14 +265,8 @@ pub async fn billing_invoice(caller: Caller, request: Request) -> Result<Respons
     }
     let due = asked.due_on.as_deref().map(|due| day_at("/due_on", due)).transpose()?;
     let now = request::now(&parts.headers, &caller.service.ledger)?;
-    let of = InvoiceAsked {
-        number: asked.number,
-        seller: asked.seller,
-        currency: asked.currency,
-        day_from,
-        day_to,
-        due,
-    };
+    let of =
+        InvoiceAsked { number: asked.number, seller: asked.seller, currency: asked.currency, day_from, day_to, due };
     let (drawn, receipt) = caller.service.biller.invoice(run(&caller, now), &of, asked.dry_run).await?;
     Ok(issued(&of.number, &drawn, receipt.map(|receipt| receipt.position)))
 }
@@ -389,8 +382,7 @@ pub async fn billing_document(
     Path(position): Path<u64>,
     headers: HeaderMap,
 ) -> Result<Response<Body>, Problem> {
-    let (document, recorded, drawn, differs) =
-        caller.service.biller.redrawn(run(&caller, None), position).await?;
+    let (document, recorded, drawn, differs) = caller.service.biller.redrawn(run(&caller, None), position).await?;
     if wants_csv(&headers) {
         return Ok(lines_csv(&document, &drawn));
     }
@@ -449,7 +441,8 @@ fn pdf(document: &BillingDocument, recorded: &Value, drawn: &Drawn) -> Result<Re
     let sums = vec![format!("Rounding: {}", amount(drawn.rounding)), format!("Total: {}", amount(drawn.total))];
     let evidence = vec![
         format!("Entry {} of the ledger, drawn from its first {} entries.", document.position, drawn.considered),
-        "Each line opens to its entries, and each entry to the decision, the contacts and the consent behind it.".to_owned(),
+        "Each line opens to its entries, and each entry to the decision, the contacts and the consent behind it."
+            .to_owned(),
     ];
     let sections = [
         (String::new(), head),
@@ -495,12 +488,39 @@ pub async fn view_billing(caller: Caller, params: Params, headers: HeaderMap) ->
         return Ok(json_response(&answer));
     }
     let columns = [
-        "seller", "currency", "earned", "given_back", "return_rate", "invoiced", "credited", "open", "paid", "balance",
-        "not_due", "days_30", "days_60", "days_90", "older", "prepaid", "prepaid_days",
+        "seller",
+        "currency",
+        "earned",
+        "given_back",
+        "return_rate",
+        "invoiced",
+        "credited",
+        "open",
+        "paid",
+        "balance",
+        "not_due",
+        "days_30",
+        "days_60",
+        "days_90",
+        "older",
+        "prepaid",
+        "prepaid_days",
     ];
     let cells = |row: &SellerRow| -> Vec<Cell> {
         let aging = &row.outstanding;
-        let money = [&row.invoiced, &row.credited, &row.open, &row.paid, &row.balance, &aging.not_due, &aging.days_30, &aging.days_60, &aging.days_90, &aging.older, &row.prepaid];
+        let money = [
+            &row.invoiced,
+            &row.credited,
+            &row.open,
+            &row.paid,
+            &row.balance,
+            &aging.not_due,
+            &aging.days_30,
+            &aging.days_60,
+            &aging.days_90,
+            &aging.older,
+            &row.prepaid,
+        ];
         let mut cells = vec![Cell::Text(row.seller.clone()), Cell::Plain(row.earned.currency.clone())];
         cells.extend([&row.earned, &row.given_back].map(|money| Cell::Plain(money.amount.clone())));
         cells.push(Cell::Plain(row.return_rate.clone().unwrap_or_default()));

@@ -193,7 +193,9 @@ pub async fn billing_item(caller: Caller, Path(position): Path<u64>) -> Result<R
             json!({ "position": billed, "event": of.entry.event_type.as_str(), "opens": format!("/v1/events/{billed}") }),
         );
     }
-    if let Some(decision) = text("routing_decision").or_else(|| text("decision").filter(|_| event_type == "revenue.recorded")) {
+    if let Some(decision) =
+        text("routing_decision").or_else(|| text("decision").filter(|_| event_type == "revenue.recorded"))
+    {
         view.insert("routing".to_owned(), routing(ledger, decision).await?);
     }
     let subject = opened.entry.subject.map(|link| link.subject);
@@ -224,11 +226,7 @@ async fn routing(ledger: &Ledger, decision: &str) -> Result<Value, Problem> {
 }
 
 /// The person's contacts and consents up to a position, the latest first looked for, in order.
-async fn history(
-    ledger: &Ledger,
-    subject: &SubjectId,
-    up_to: u64,
-) -> Result<(Vec<Value>, Vec<Value>), Problem> {
+async fn history(ledger: &Ledger, subject: &SubjectId, up_to: u64) -> Result<(Vec<Value>, Vec<Value>), Problem> {
     let heads = ledger.subject_entries(subject, 0).map_err(|error| Problem::internal(chain(&error)))?;
     let mut positions: Vec<u64> = heads.iter().map(|head| head.position).filter(|at| *at <= up_to).collect();
     positions.sort_unstable();

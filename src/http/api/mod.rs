@@ -28,6 +28,7 @@ pub mod receipts;
 pub mod retention;
 pub mod routing;
 pub mod schemas;
+pub mod scores;
 pub mod stream;
 pub mod subjects;
 pub mod views;

@@ -153,9 +153,7 @@ impl Store {
                 .await
         })?;
         rows.into_iter()
-            .map(|(position, code, seller)| {
-                Ok(Unrated { position: to_u64(TABLE, position)?, act: act(code)?, seller })
-            })
+            .map(|(position, code, seller)| Ok(Unrated { position: to_u64(TABLE, position)?, act: act(code)?, seller }))
             .collect()
     }
 
@@ -192,7 +190,15 @@ impl Store {
         })?;
         rows.into_iter()
             .map(|(position, code, day, amount, covered, currency, seller)| {
-                Ok(SaleMove { position: to_u64(TABLE, position)?, act: act(code)?, day, amount, covered, currency, seller })
+                Ok(SaleMove {
+                    position: to_u64(TABLE, position)?,
+                    act: act(code)?,
+                    day,
+                    amount,
+                    covered,
+                    currency,
+                    seller,
+                })
             })
             .collect()
     }

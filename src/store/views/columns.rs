@@ -10,8 +10,8 @@ use sqlx::sqlite::SqliteArguments;
 use sqlx::{PgConnection, Postgres, Sqlite, SqliteConnection};
 
 use super::rows::{
-    BillingRow, ConsentRow, DailyRow, DimsRow, HealthDailyRow, HealthLastRow, ItemRow, ItemUpdate, JourneyRow, LineRow, ParkedRow,
-    RecordAt, UndoneRow,
+    BillingRow, ConsentRow, DailyRow, DimsRow, HealthDailyRow, HealthLastRow, ItemRow, ItemUpdate, JourneyRow, LineRow,
+    ParkedRow, RecordAt, UndoneRow,
 };
 use super::{ItemState, sql};
 use crate::store::pack::{NUMBER, Packed, ROWS_MAX};

@@ -4,8 +4,8 @@ use sqlx::{PgConnection, SqliteConnection};
 
 use super::columns::{postgres_insert, sqlite_insert};
 use super::rows::{
-    BillingRow, ConsentRow, DailyRow, DimsRow, HealthDailyRow, HealthLastRow, ItemRow, ItemUpdate, JourneyRow, LineRow, ParkedRow,
-    RecordAt, UndoneRow,
+    BillingRow, ConsentRow, DailyRow, DimsRow, HealthDailyRow, HealthLastRow, ItemRow, ItemUpdate, JourneyRow, LineRow,
+    ParkedRow, RecordAt, UndoneRow,
 };
 use super::sql;
 use crate::store::db::Db;

@@ -18,8 +18,8 @@ pub(super) mod sql;
 
 pub use billing::{BillingDocument, PayoutLine, Receivable, SaleMove, SellerBalance, Unrated};
 pub use codes::{
-    Account, BillingAct, CHANNELS, CONSENT_FLAGS, ConsentAct, ItemState, JourneyStep, LineKind, MEASURE_COST, MEASURE_REVENUE,
-    PURPOSES, TECHNOLOGIES,
+    Account, BillingAct, CHANNELS, CONSENT_FLAGS, ConsentAct, ItemState, JourneyStep, LineKind, MEASURE_COST,
+    MEASURE_REVENUE, PURPOSES, TECHNOLOGIES,
 };
 pub use commit::{ProjectionCursor, Track, ViewsBatch};
 pub use cursors::{CursorRow, Stage};

@@ -65,8 +65,7 @@ pub(super) const DELETE_HEALTH_DAILY: &str =
     delete_first!("health_daily", "day, event_type", "day DESC, event_type DESC");
 pub(super) const DELETE_HEALTH_LAST: &str = delete_first!("health_last", "scope, name", "scope DESC, name DESC");
 pub(super) const DELETE_QUARANTINE_ITEMS: &str = delete_first!("quarantine_items", "position", "position DESC");
-pub(super) const DELETE_BILLING_ACTS: &str =
-    delete_first!("billing_acts", "position, act", "position DESC, act DESC");
+pub(super) const DELETE_BILLING_ACTS: &str = delete_first!("billing_acts", "position, act", "position DESC, act DESC");
 pub(super) const DELETE_PARKED: &str = "DELETE FROM parked WHERE ledger = $1 AND generation = $2 AND projection = $3";
 pub(super) const CONSENT_OF: &str = "SELECT position, line, act, channels, purposes, technologies, flags, effective, occurred, recorded, valid_from, \
      valid_until, target, seller, kind, method, record FROM consent_acts WHERE ledger = $1 AND generation = (SELECT \
