@@ -36,7 +36,7 @@ pub use serve::{Socket, serve};
 use api::{
     attribution, billing, billing_items, compliance, decisions, events_post, events_read, exports, health, holds,
     journal, keys as keys_api, ledgers, lists, log, merge, optimisation, privacy_acts, privacy_requests, proofs,
-    quarantine, retention, routing, schemas, scores, stream, subjects, views,
+    quarantine, retention, routing, schemas, scores, stages, stream, subjects, views,
 };
 use error::Problem;
 use front::{Front, front};
@@ -96,6 +96,9 @@ fn described() -> (Router<Arc<AppState>>, utoipa::openapi::OpenApi) {
         .routes(routes!(billing_items::billing_item))
         .routes(routes!(billing_items::billing_item_replay))
         .routes(routes!(billing::view_billing))
+        .routes(routes!(stages::view_funnel))
+        .routes(routes!(stages::view_metrics))
+        .routes(routes!(stages::view_cohorts))
         .routes(routes!(decisions::decision_read))
         .routes(routes!(decisions::decision_replay))
         .routes(routes!(lists::lists_read, lists::list_import))

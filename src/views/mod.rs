@@ -13,6 +13,7 @@ pub mod optimisation;
 pub mod paging;
 pub mod quarantine;
 pub mod roi;
+pub mod stages;
 
 pub use paging::{Cursor, CursorError, Page, PageRequest};
 

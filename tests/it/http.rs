@@ -20,6 +20,7 @@ mod read;
 mod routing;
 mod scores;
 mod settle;
+mod stages;
 mod wire;
 
 use std::sync::{Arc, OnceLock};

@@ -1,5 +1,6 @@
 //! Projections and views: folding in pieces gives what folding at once gives, on both engines, and money adds up.
 
+mod axes;
 mod runner;
 mod script;
 

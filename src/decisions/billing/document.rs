@@ -346,25 +346,38 @@ fn kind_of(act: BillingAct, account: Account) -> Option<&'static str> {
     (invoice == (act == BillingAct::Invoice)).then_some(name)
 }
 
+/// Whether a document counts for what is drawn from the first `considered` entries.
+fn counts(document: &BillingDocument, considered: u64) -> bool {
+    document.annulled.is_none_or(|at| at >= considered)
+}
+
+/// The document that a line of the journal stands on, as the first `considered` entries have it: the first that found it free. One that was
+/// annulled gave it back to those drawn after that.
+fn holder<'a>(line: &Receivable, before: &[&'a BillingDocument], considered: u64) -> Option<&'a BillingDocument> {
+    let mut holder: Option<&BillingDocument> = None;
+    for document in before {
+        let covers = line.position < document.considered && line.day <= document.day_to;
+        if covers && holder.is_none_or(|holder| !counts(holder, document.considered)) {
+            holder = Some(document);
+        }
+    }
+    holder.filter(|holder| counts(holder, considered))
+}
+
 async fn draw(run: Run<'_>, asked: &Asked<'_>, contract: Option<&Contract>) -> Result<Drawn, BillingError> {
     let store = run.ledger.store();
     let all = store.billing_documents(Some(asked.seller)).await?;
-    let counts = |document: &&BillingDocument| {
-        document.act == asked.act
-            && document.currency == asked.currency.code()
-            && document.position < asked.below
-            && document.annulled.is_none_or(|at| at >= asked.considered)
+    let earlier = |document: &&BillingDocument| {
+        document.act == asked.act && document.currency == asked.currency.code() && document.position < asked.below
     };
-    let before: Vec<&BillingDocument> = all.iter().filter(counts).collect();
+    let before: Vec<&BillingDocument> = all.iter().filter(earlier).collect();
     let lines = store.receivable_lines(asked.seller, asked.currency.code(), asked.day_to, 0, asked.considered).await?;
     // What a document booked itself is on it, also where that is undone.
     let own = |line: &Receivable| {
         line.kind == LineKind::Invoiced || all.iter().any(|document| document.position == line.origin)
     };
     let lines: Vec<Receivable> = lines.into_iter().filter(|line| !own(line)).collect();
-    let free = |line: &Receivable| {
-        !before.iter().any(|document| line.position < document.considered && line.day <= document.day_to)
-    };
+    let free = |line: &Receivable| holder(line, &before, asked.considered).is_none();
     let settles = asked.day_from.unwrap_or(i64::MAX);
     let wanted = lines.iter().filter(|line| free(line) || line.day >= settles);
     let origins = origins_of(run, wanted.map(|line| line.origin).collect()).await?;
@@ -388,7 +401,9 @@ async fn draw(run: Run<'_>, asked: &Asked<'_>, contract: Option<&Contract>) -> R
     }
     let mut drawn: Vec<Line> = groups.into_values().collect();
     if let (Some(contract), Some(day_from)) = (contract, asked.day_from) {
-        let settled = settled_before(run, &before).await?;
+        let counting: Vec<&BillingDocument> =
+            before.iter().filter(|document| counts(document, asked.considered)).copied().collect();
+        let settled = settled_before(run, &counting).await?;
         drawn.extend(settlements(contract, asked, day_from, &settled, &lines, &origins)?);
     }
     let sum = drawn.iter().try_fold(0_i64, |sum, line| sum.checked_add(line.amount)).ok_or(MoneyError::Range)?;

@@ -256,7 +256,7 @@ async fn phone_of(run: Run<'_>, subject: &SubjectId) -> Result<Option<String>, B
         let opened = run.ledger.open_entries(chunk, |entry, _| entry.event_type == "identifier.bound").await?;
         let bound = opened.iter().rev().filter_map(|entry| entry.plaintext(PartKind::Personal));
         for part in bound.filter_map(|bytes| serde_json::from_slice::<Value>(bytes).ok()) {
-            let values = part.get("values").and_then(Value::as_array).into_iter().flatten();
+            let values = part.get("data").and_then(|data| data.get("values")?.as_array()).into_iter().flatten();
             let phone = values.filter(|value| value.get("kind").and_then(Value::as_str) == Some("phone"));
             if let Some(number) = phone.filter_map(|value| value.get("value")?.as_str()).next_back() {
                 return Ok(Some(number.to_owned()));

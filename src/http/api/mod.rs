@@ -29,6 +29,7 @@ pub mod retention;
 pub mod routing;
 pub mod schemas;
 pub mod scores;
+pub mod stages;
 pub mod stream;
 pub mod subjects;
 pub mod views;

@@ -42,6 +42,8 @@ macro_rules! codes {
 codes! {
     /// What an event is to the journey of a person.
     JourneyStep {
+        /// A stage that earns no credit: its mark says which.
+        Stage = 0, "stage";
         /// A touch that we made.
         Touch = 1, "touch";
         /// A touch that the person made, or took up.
@@ -187,19 +189,23 @@ codes! {
     }
 }
 
-/// Measure of the daily sums: income less contra income, credit positive.
-pub const MEASURE_REVENUE: i64 = 1;
-/// Measure of the daily sums: expense, debit positive.
-pub const MEASURE_COST: i64 = 2;
+/// Whether a measure of sums is income or contra income, credit positive.
+pub const fn measures_revenue(measure: i64) -> bool {
+    matches!(measure, 100..300)
+}
+
+/// Whether a measure of sums is an expense, debit positive.
+pub const fn measures_cost(measure: i64) -> bool {
+    matches!(measure, 300..1000)
+}
 
 impl Account {
-    /// Which daily sum a line belongs to and with which sign; none for the balance sheet. The same rule stands in SQL
-    /// (`MONEY_EXACT`), and a test holds both to it.
+    /// Which sum a line belongs to, the account's own code, and with which sign; none for the balance sheet. The same rule stands in
+    /// SQL (`MONEY_EXACT`), and a test holds both to it.
     pub const fn measure(self) -> Option<(i64, i64)> {
         match self.code() {
-            100..300 => Some((MEASURE_REVENUE, -1)),
-            300..1000 => Some((MEASURE_COST, 1)),
-            code @ 1000.. => Some((code, 1)),
+            code @ 100..300 => Some((code, -1)),
+            code @ 300.. => Some((code, 1)),
             _ => None,
         }
     }
@@ -334,9 +340,10 @@ mod tests {
 
     #[test]
     fn income_counts_when_credited_and_expense_when_debited() {
-        assert_eq!(Account::LeadSales.measure(), Some((MEASURE_REVENUE, -1)));
-        assert_eq!(Account::Returns.measure(), Some((MEASURE_REVENUE, -1)));
-        assert_eq!(Account::Media.measure(), Some((MEASURE_COST, 1)));
+        assert_eq!(Account::LeadSales.measure(), Some((100, -1)));
+        assert_eq!(Account::Returns.measure(), Some((200, -1)));
+        assert_eq!(Account::Media.measure(), Some((300, 1)));
+        assert!(measures_revenue(200) && measures_cost(300) && !measures_cost(1000) && !measures_revenue(1));
         assert_eq!(Account::Leads.measure(), Some((1000, 1)));
         assert_eq!(Account::Receivable.measure(), None);
     }

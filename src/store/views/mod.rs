@@ -11,6 +11,7 @@ mod consent;
 mod cursors;
 mod health;
 mod journeys;
+pub mod marks;
 mod money;
 mod quarantine;
 mod rows;
@@ -18,8 +19,8 @@ pub(super) mod sql;
 
 pub use billing::{BillingDocument, PayoutLine, Receivable, SaleMove, SellerBalance, Unrated};
 pub use codes::{
-    Account, BillingAct, CHANNELS, CONSENT_FLAGS, ConsentAct, ItemState, JourneyStep, LineKind, MEASURE_COST,
-    MEASURE_REVENUE, PURPOSES, TECHNOLOGIES,
+    Account, BillingAct, CHANNELS, CONSENT_FLAGS, ConsentAct, ItemState, JourneyStep, LineKind, PURPOSES, TECHNOLOGIES,
+    measures_cost, measures_revenue,
 };
 pub use commit::{ProjectionCursor, Track, ViewsBatch};
 pub use cursors::{CursorRow, Stage};

@@ -167,7 +167,7 @@ pub struct DailyRow {
     pub day: i64,
     /// [`DimsRow::id`].
     pub dims: i64,
-    /// [`super::MEASURE_REVENUE`], [`super::MEASURE_COST`] or a counter's code.
+    /// Code of the account or counter.
     pub measure: i64,
     /// ISO 4217 code; [`NO_CURRENCY`] for counts.
     pub currency: [u8; 3],

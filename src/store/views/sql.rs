@@ -81,34 +81,37 @@ pub(super) const CONSENT_UNDOING: &str = "WITH RECURSIVE u(subject, position, ta
 pub(super) const CONSENT_ACTIVITY: &str = "SELECT act, channels, seller, COUNT(*) FROM consent_acts WHERE ledger = $1 AND generation = (SELECT generation \
      FROM cursors WHERE ledger = $1 AND projection = 'consent' AND state IN (1, 3)) AND effective >= $2 AND effective < $3 \
      AND recorded <= $4 GROUP BY act, channels, seller ORDER BY act, channels, seller";
-/// $4 to $8 say what to group by (1 or 0), $9 to $12 what to filter by (null: all).
+/// $4 to $9 say what to group by (1 or 0), $10 to $14 what to filter by (null: all).
 pub(super) const MONEY_DAILY: &str = "WITH s AS (SELECT CASE WHEN CAST($4 AS BIGINT) = 1 THEN day ELSE 0 END AS day, dims, measure, currency, \
-     CAST(SUM(value) AS BIGINT) AS value FROM money_daily WHERE ledger = $1 AND generation = (SELECT generation FROM \
-     cursors WHERE ledger = $1 AND projection = 'money' AND state IN (1, 3)) AND day >= $2 AND day < $3 GROUP BY 1, dims, \
-     measure, currency), g AS (SELECT s.day AS day, CASE WHEN CAST($5 AS BIGINT) = 1 THEN d.campaign ELSE '' END AS \
-     campaign, CASE WHEN CAST($6 AS BIGINT) = 1 THEN d.channel ELSE '' END AS channel, CASE WHEN CAST($7 AS BIGINT) \
-     = 1 THEN d.source ELSE '' END AS source, CASE WHEN CAST($8 AS BIGINT) = 1 THEN d.seller ELSE '' END AS seller, \
+     CAST(SUM(value) AS BIGINT) AS value FROM money_daily WHERE ledger = $1 AND generation = (SELECT generation \
+     FROM cursors WHERE ledger = $1 AND projection = 'money' AND state IN (1, 3)) AND day >= $2 AND day < $3 \
+     GROUP BY 1, dims, measure, currency), g AS (SELECT s.day AS day, CASE WHEN CAST($5 AS BIGINT) = 1 THEN \
+     d.campaign ELSE '' END AS campaign, CASE WHEN CAST($6 AS BIGINT) = 1 THEN d.channel ELSE '' END AS channel, \
+     CASE WHEN CAST($7 AS BIGINT) = 1 THEN d.source ELSE '' END AS source, CASE WHEN CAST($8 AS BIGINT) = 1 THEN \
+     d.seller ELSE '' END AS seller, CASE WHEN CAST($9 AS BIGINT) = 1 THEN d.vendor ELSE '' END AS vendor, \
      s.measure AS measure, s.currency AS currency, s.value AS value FROM s JOIN money_dims d ON d.ledger = $1 AND \
-     d.generation = (SELECT generation FROM cursors WHERE ledger = $1 AND projection = 'money' AND state IN (1, 3)) AND \
-     d.id = s.dims WHERE (CAST($9 AS TEXT) IS NULL OR d.campaign = $9) AND (CAST($10 AS TEXT) IS NULL OR d.channel = \
-     $10) AND (CAST($11 AS TEXT) IS NULL OR d.source = $11) AND (CAST($12 AS TEXT) IS NULL OR d.seller = $12)) \
-     SELECT day, campaign, channel, source, seller, measure, currency, CAST(SUM(value) AS BIGINT) FROM g GROUP BY \
-     day, campaign, channel, source, seller, measure, currency ORDER BY day, measure";
-/// The same from the lines, as of $13 (occurred) and as known at $14 (recorded).
-pub(super) const MONEY_EXACT: &str = "WITH s AS (SELECT CASE WHEN CAST($4 AS BIGINT) = 1 THEN day ELSE 0 END AS day, dims, CASE WHEN account >= 1000 \
-     THEN account WHEN account >= 300 THEN 2 ELSE 1 END AS measure, currency, CAST(SUM(CASE WHEN account < 300 THEN \
-     -amount ELSE amount END) AS BIGINT) AS value FROM money_lines WHERE ledger = $1 AND generation = (SELECT \
-     generation FROM cursors WHERE ledger = $1 AND projection = 'money' AND state IN (1, 3)) AND day >= $2 AND day < $3 \
-     AND occurred <= $13 AND recorded <= $14 AND account >= 100 GROUP BY 1, dims, 3, currency), g AS (SELECT s.day \
-     AS day, CASE WHEN CAST($5 AS BIGINT) = 1 THEN d.campaign ELSE '' END AS campaign, CASE WHEN CAST($6 AS BIGINT) \
-     = 1 THEN d.channel ELSE '' END AS channel, CASE WHEN CAST($7 AS BIGINT) = 1 THEN d.source ELSE '' END AS \
-     source, CASE WHEN CAST($8 AS BIGINT) = 1 THEN d.seller ELSE '' END AS seller, s.measure AS measure, s.currency \
-     AS currency, s.value AS value FROM s JOIN money_dims d ON d.ledger = $1 AND d.generation = (SELECT generation \
-     FROM cursors WHERE ledger = $1 AND projection = 'money' AND state IN (1, 3)) AND d.id = s.dims WHERE (CAST($9 AS \
-     TEXT) IS NULL OR d.campaign = $9) AND (CAST($10 AS TEXT) IS NULL OR d.channel = $10) AND (CAST($11 AS TEXT) IS \
-     NULL OR d.source = $11) AND (CAST($12 AS TEXT) IS NULL OR d.seller = $12)) SELECT day, campaign, channel, \
-     source, seller, measure, currency, CAST(SUM(value) AS BIGINT) FROM g GROUP BY day, campaign, channel, source, \
-     seller, measure, currency ORDER BY day, measure";
+     d.generation = (SELECT generation FROM cursors WHERE ledger = $1 AND projection = 'money' AND state IN (1, \
+     3)) AND d.id = s.dims WHERE (CAST($10 AS TEXT) IS NULL OR d.campaign = $10) AND (CAST($11 AS TEXT) IS NULL \
+     OR d.channel = $11) AND (CAST($12 AS TEXT) IS NULL OR d.source = $12) AND (CAST($13 AS TEXT) IS NULL OR \
+     d.seller = $13) AND (CAST($14 AS TEXT) IS NULL OR d.vendor = $14)) SELECT day, campaign, channel, source, \
+     seller, vendor, measure, currency, CAST(SUM(value) AS BIGINT) FROM g GROUP BY day, campaign, channel, \
+     source, seller, vendor, measure, currency ORDER BY day, measure";
+/// The same from the lines, as of $15 (occurred) and as known at $16 (recorded).
+pub(super) const MONEY_EXACT: &str = "WITH s AS (SELECT CASE WHEN CAST($4 AS BIGINT) = 1 THEN day ELSE 0 END AS day, dims, account AS measure, \
+     currency, CAST(SUM(CASE WHEN account < 300 THEN -amount ELSE amount END) AS BIGINT) AS value FROM \
+     money_lines WHERE ledger = $1 AND generation = (SELECT generation FROM cursors WHERE ledger = $1 AND \
+     projection = 'money' AND state IN (1, 3)) AND day >= $2 AND day < $3 AND occurred <= $15 AND recorded <= $16 \
+     AND account >= 100 GROUP BY 1, dims, account, currency), g AS (SELECT s.day AS day, CASE WHEN CAST($5 AS \
+     BIGINT) = 1 THEN d.campaign ELSE '' END AS campaign, CASE WHEN CAST($6 AS BIGINT) = 1 THEN d.channel ELSE '' \
+     END AS channel, CASE WHEN CAST($7 AS BIGINT) = 1 THEN d.source ELSE '' END AS source, CASE WHEN CAST($8 AS \
+     BIGINT) = 1 THEN d.seller ELSE '' END AS seller, CASE WHEN CAST($9 AS BIGINT) = 1 THEN d.vendor ELSE '' END \
+     AS vendor, s.measure AS measure, s.currency AS currency, s.value AS value FROM s JOIN money_dims d ON \
+     d.ledger = $1 AND d.generation = (SELECT generation FROM cursors WHERE ledger = $1 AND projection = 'money' \
+     AND state IN (1, 3)) AND d.id = s.dims WHERE (CAST($10 AS TEXT) IS NULL OR d.campaign = $10) AND (CAST($11 \
+     AS TEXT) IS NULL OR d.channel = $11) AND (CAST($12 AS TEXT) IS NULL OR d.source = $12) AND (CAST($13 AS \
+     TEXT) IS NULL OR d.seller = $13) AND (CAST($14 AS TEXT) IS NULL OR d.vendor = $14)) SELECT day, campaign, \
+     channel, source, seller, vendor, measure, currency, CAST(SUM(value) AS BIGINT) FROM g GROUP BY day, \
+     campaign, channel, source, seller, vendor, measure, currency ORDER BY day, measure";
 pub(super) const MONEY_BALANCES: &str = "SELECT l.account, l.currency, CAST(SUM(l.amount) AS BIGINT) FROM money_lines l WHERE l.ledger = $1 AND \
      l.generation = (SELECT generation FROM cursors WHERE ledger = $1 AND projection = 'money' AND state IN (1, 3)) AND \
      l.account < 1000 AND l.occurred <= $2 AND l.recorded <= $3 GROUP BY l.account, l.currency ORDER BY l.account, \
