@@ -117,7 +117,7 @@ async fn figures_are_exact(served: &Served) {
             json!(["sold", 4, 5]),
         ]
     );
-    // Wilson's interval of 10 of 36, by R's prop.test(10, 36, correct = FALSE).
+    // Wilson's interval of 10 of 36, worked out apart from this code.
     assert_eq!(
         (&steps[2]["step"]["rate"], &steps[2]["step"]["band"]),
         (&json!("0.2778"), &json!(["0.1585", "0.4399"]))
