@@ -112,6 +112,9 @@ struct Asked<'a> {
     below: u64,
 }
 
+/// What makes one line of several items: kind, rule with its version, campaign.
+type Group = (&'static str, Option<(String, String)>, String);
+
 /// What the entry behind an item says of it.
 #[derive(Debug, Clone, Default)]
 struct Origin {
@@ -381,7 +384,7 @@ async fn draw(run: Run<'_>, asked: &Asked<'_>, contract: Option<&Contract>) -> R
     let settles = asked.day_from.unwrap_or(i64::MAX);
     let wanted = lines.iter().filter(|line| free(line) || line.day >= settles);
     let origins = origins_of(run, wanted.map(|line| line.origin).collect()).await?;
-    let mut groups: BTreeMap<(&'static str, Option<(String, String)>, String), Line> = BTreeMap::new();
+    let mut groups: BTreeMap<Group, Line> = BTreeMap::new();
     let sign = if asked.act == BillingAct::Invoice { 1 } else { -1 };
     for line in lines.iter().filter(|line| free(line)) {
         let Some(kind) = kind_of(asked.act, line.other) else { continue };
