@@ -11,10 +11,15 @@ use tokio::net::TcpListener;
 use super::seed::{self, DAYS, Seeded};
 use super::{Failure, Outcome, failed, serve};
 use crate::app::{App, InitOptions, Initialised};
+use crate::decisions::{BillingError, CreditAsked, InvoiceAsked, Run};
+use crate::domain::time::Timestamp;
+use crate::http::state::Service;
 use crate::ingest::admit::SubmitOptions;
 use crate::ingest::create::SERVICE;
 use crate::ingest::forms::Received;
 use crate::ingest::{Ledger, Outcome as EventOutcome};
+use crate::policy::pricing::Period;
+use crate::views::day_text;
 
 /// How to show it.
 #[derive(Debug, Args)]
@@ -53,6 +58,8 @@ impl Demo {
         let checkpoints = app.jobs_start(&ledger).await?;
         let service = serve::service(ledger, checkpoints).await?;
         let wait = Duration::from_secs(30);
+        service.runner.wait_for(service.ledger.size() - 1, wait).await.map_err(failed)?;
+        bill(&service, now).await?;
         service.runner.wait_for(service.ledger.size() - 1, wait).await.map_err(failed)?;
         service.checkpoints.wait_for(service.ledger.size(), wait).await;
         let listener = self.listener().await?;
@@ -106,6 +113,44 @@ async fn record(ledger: &Arc<Ledger>, events: Vec<Seeded>) -> Outcome {
             if !matches!(outcome, EventOutcome::Recorded(_)) {
                 return Err(Failure::Failed(format!("a demo event was not recorded: {outcome:?}")));
             }
+        }
+    }
+    Ok(())
+}
+
+/// Puts a contract in force, prices what it is about, and bills each seller for the last whole month.
+async fn bill(service: &Service, now: Timestamp) -> Outcome {
+    let run = Run {
+        ledger: &service.ledger,
+        rows: &service.runner,
+        gate: &service.gate,
+        actor: SERVICE,
+        now: Some(service.ledger.now().max(now)),
+    };
+    service.biller.activate(run, &seed::contract(now)).await.map_err(failed)?;
+    service.biller.rate(run).await.map_err(failed)?;
+    let this_month = Period::Month.begins(now.unix_days());
+    let (day_from, day_to) = (Period::Month.begins(this_month - 1), this_month - 1);
+    for seller in seed::SELLERS {
+        let month: String = day_text(day_to).chars().take(7).collect();
+        let number = format!("{month}-{seller}");
+        let asked = InvoiceAsked {
+            number,
+            seller: seller.to_owned(),
+            currency: None,
+            day_from,
+            day_to,
+            due: Some(day_to + 15),
+        };
+        let (_, issued) = service.biller.invoice(run, &asked, false).await.map_err(failed)?;
+        if issued.is_none() {
+            return Err(Failure::Failed(format!("no invoice was issued for {seller}")));
+        }
+        let number = format!("{}-credit", asked.number);
+        let credit = CreditAsked { number, seller: seller.to_owned(), currency: None, day_to };
+        match service.biller.credit_note(run, &credit, false).await {
+            Ok(_) | Err(BillingError::Nothing) => {}
+            Err(error) => return Err(failed(error)),
         }
     }
     Ok(())

@@ -4,6 +4,7 @@
 use serde_json::{Value, json};
 
 use crate::domain::time::Timestamp;
+use crate::views::day_text;
 
 /// Days of history.
 pub(super) const DAYS: i64 = 120;
@@ -61,7 +62,8 @@ const CAMPAIGNS: [Campaign; 4] = [
         sales_percent: 22,
     },
 ];
-const SELLERS: [&str; 3] = ["broker-a", "broker-b", "broker-c"];
+/// Who buys.
+pub(super) const SELLERS: [&str; 3] = ["broker-a", "broker-b", "broker-c"];
 const AREA_CODES: [(&str, &str); 6] =
     [("614", "OH"), ("512", "TX"), ("303", "CO"), ("206", "WA"), ("404", "GA"), ("602", "AZ")];
 
@@ -152,6 +154,22 @@ pub(super) fn events(now: Timestamp) -> Vec<Seeded> {
     events.retain(|seeded| seeded.recorded < now);
     events.sort_by_key(|seeded| seeded.recorded);
     events
+}
+
+/// What the demo's sellers pay besides the revenue that was posted: a fee for each appointment that was kept, part of which goes to whoever
+/// booked it, and a least amount a month.
+pub(super) fn contract(now: Timestamp) -> String {
+    let from = day_text(now.unix_days() - 150);
+    let of = |seller: &str| {
+        format!(
+            "[[rule]]\nid = '{seller}-shows'\nseller = '{seller}'\non = 'show'\neffective_from = '{from}'\ncurrency = 'USD'\n\
+             price = {{ kind = 'graduated', period = 'month', tiers = [{{ from = 1, amount = '12.00' }}, {{ from = 11, amount = '9.50' }}] }}\n\
+             payouts = [{{ party = 'call-desk', kind = 'agent', percent = '25' }}]\n\
+             [[terms]]\nseller = '{seller}'\ncurrency = 'USD'\nminimum = {{ period = 'month', amount = '250.00' }}\n"
+        )
+    };
+    let sellers: String = SELLERS.iter().map(|seller| of(seller)).collect();
+    format!("pack = 'pricing'\nversion = 'demo-1'\n{sellers}")
 }
 
 fn lead_story(mut story: Story<'_>, lead: u64) {

@@ -259,6 +259,11 @@ impl LeadFacts {
         self.gathered.heads.iter().find(|(_, head)| head.is_some()).map(|(subject, _)| subject.to_string())
     }
 
+    /// The person's subjects: several where they are merged or share the identifier.
+    pub fn subjects(&self) -> impl Iterator<Item = SubjectId> {
+        self.gathered.heads.iter().map(|(subject, _)| *subject)
+    }
+
     pub fn cites(&self) -> Arc<[(SubjectId, Option<u64>)]> {
         self.gathered.heads.iter().map(|(subject, head)| (*subject, head.map(|(_, position)| position))).collect()
     }
@@ -304,10 +309,30 @@ impl Gate {
         recipient: &RecipientDoc,
         now: Timestamp,
     ) -> Result<LeadFacts, DecideError> {
+        self.lead_facts_known(ledger, recipient, now, now).await
+    }
+
+    /// The same for an instant that has passed, with all that is known of it by now.
+    pub(super) async fn lead_facts_then(
+        &self,
+        ledger: &Ledger,
+        recipient: &RecipientDoc,
+        then: Timestamp,
+    ) -> Result<LeadFacts, DecideError> {
+        self.lead_facts_known(ledger, recipient, then, Timestamp::MAX).await
+    }
+
+    async fn lead_facts_known(
+        &self,
+        ledger: &Ledger,
+        recipient: &RecipientDoc,
+        now: Timestamp,
+        known_at: Timestamp,
+    ) -> Result<LeadFacts, DecideError> {
         let question =
             ContactQuestion { recipient: recipient.clone(), contact: ContactDoc::transfer("seller"), policy: None };
         let asked = question.asked()?;
-        let gathered = self.gather(ledger, &asked, now, now).await?;
+        let gathered = self.gather(ledger, &asked, now, known_at).await?;
         Ok(LeadFacts { transfer: gathered.facts.clone(), gathered })
     }
 

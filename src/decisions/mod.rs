@@ -10,6 +10,7 @@
 //! is computed again from its own entry to the same answer as long as that entry opens.
 
 mod audit;
+mod billing;
 mod compliance;
 mod fold;
 mod gate;
@@ -21,10 +22,14 @@ mod question;
 mod record;
 mod replay;
 mod route;
+mod score;
 pub mod scratch;
 mod sources;
 
 pub use audit::{Audit, AuditError, Decision, Finding, Revocation, Span, audit};
+pub use billing::{
+    Biller, BillingError, CreditAsked, Drawn, InvoiceAsked, Item, Line, PriceReplay, Rated, Run, replay_price,
+};
 pub use compliance::{Compliance, FindingRow, Lags, RevocationRow};
 pub use gate::{DecideError, Decided, Gate};
 pub use packs::{Rules, pack_of};
@@ -33,3 +38,4 @@ pub use replay::{Replay, ReplayError, Stored};
 pub use route::{
     AmountDoc, LeadDoc, ReassignDoc, RouteError, RouteQuestion, RouteReplay, Routed, Router, replay_routes,
 };
+pub use score::{ScoreAnswer, ScoreQuestion, ScoreReplay};

@@ -29,6 +29,7 @@ use crate::ingest::{Ledger, Outcome, Receipt, SubmitError};
 use crate::policy::routing::{
     Assigned, Choice, ConsentRule, Lead, Plan, PlanError, Pool, Price, Standings, builtin, choose,
 };
+use crate::policy::scoring::{Card, CardError, FactsError};
 
 const RECORDED: &str = "decision.routing_recorded";
 const ACTIVATED: &str = "policy.pack_activated";
@@ -102,9 +103,18 @@ pub struct ReassignDoc {
 /// Why nobody was chosen or nothing could be.
 #[derive(Debug, thiserror::Error)]
 pub enum RouteError {
+    /// The score card.
+    #[error(transparent)]
+    Card(#[from] CardError),
     /// The gate.
     #[error(transparent)]
     Decide(#[from] DecideError),
+    /// Stated features that the card does not take.
+    #[error(transparent)]
+    Facts(#[from] FactsError),
+    /// The card that a score cites is not in the log.
+    #[error("the score card is not here")]
+    NoCard,
     /// No plan was activated.
     #[error("no routing plan is in force")]
     NoPlan,
@@ -150,6 +160,8 @@ struct State {
     last: Option<u64>,
     active: Option<String>,
     plans: HashMap<String, Arc<Plan>>,
+    card: Option<String>,
+    cards: HashMap<String, Arc<Card>>,
 }
 
 impl State {
@@ -173,6 +185,7 @@ impl State {
         let text = |name: &str| data.get(name).and_then(Value::as_str);
         match event_type.as_str() {
             ACTIVATED if text("kind") == Some("routing") => self.active = text("pack_sha256").map(str::to_owned),
+            ACTIVATED if text("kind") == Some("scoring") => self.card = text("pack_sha256").map(str::to_owned),
             ACTIVATED => {}
             RECORDED => {
                 self.last = Some(position);
@@ -194,6 +207,16 @@ impl State {
             self.standings.answered(pool, seller, took);
         }
         Ok(())
+    }
+
+    async fn card(&mut self, ledger: &Ledger, digest: &str) -> Result<Arc<Card>, RouteError> {
+        if let Some(card) = self.cards.get(digest) {
+            return Ok(Arc::clone(card));
+        }
+        let text = packs::document(ledger, digest).await.map_err(|_| RouteError::NoCard)?;
+        let card = Arc::new(Card::parse(&text)?);
+        self.cards.insert(digest.to_owned(), Arc::clone(&card));
+        Ok(card)
     }
 
     async fn plan(&mut self, ledger: &Ledger) -> Result<Arc<Plan>, RouteError> {
@@ -356,6 +379,9 @@ impl Router {
             let pool = pool_of(&plan, question.pool.as_deref(), &lead).ok_or(RouteError::NoPool)?;
             let known = gate.lead_facts(ledger, &question.recipient, instant).await?;
             let subject = known.subject().ok_or(RouteError::Unknown)?;
+            if question.lead.score.is_none() && question.lead.band.is_none() {
+                (lead.score, lead.band) = super::score::latest(ledger, &known).await?;
+            }
             let mut standings = None;
             if let Some(released) = &released {
                 // The turn comes back before the next one is chosen.
@@ -461,6 +487,27 @@ impl Router {
         match state.plan(ledger).await {
             Err(RouteError::NoPlan) => builtin().map(|plan| Arc::new(plan.clone())).ok_or(RouteError::NoPlan),
             other => other,
+        }
+    }
+
+    /// The score card in force; that of the build where none was activated.
+    ///
+    /// # Errors
+    /// [`RouteError::Card`] when it does not read, or [`RouteError`] when the log cannot be read.
+    pub(super) async fn card_in_force(&self, ledger: &Ledger) -> Result<Arc<Card>, RouteError> {
+        let mut state = self.state.lock().await;
+        state.catch_up(ledger).await?;
+        let Some(digest) = state.card.clone() else {
+            return Ok(Arc::new(crate::policy::scoring::builtin().ok_or(RouteError::NoPlan)?.clone()));
+        };
+        state.card(ledger, &digest).await
+    }
+
+    /// The card of a digest, as the log keeps it.
+    pub(super) async fn card_of(&self, ledger: &Ledger, digest: &str) -> Result<Arc<Card>, RouteError> {
+        match crate::policy::scoring::builtin().filter(|card| card.digest.to_string() == digest) {
+            Some(card) => Ok(Arc::new(card.clone())),
+            None => self.state.lock().await.card(ledger, digest).await,
         }
     }
 

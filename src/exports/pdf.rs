@@ -85,6 +85,20 @@ pub fn report(
     sheet.finish()
 }
 
+/// Makes a document of a title and sections, each a heading and its lines: an invoice, a credit note.
+///
+/// # Errors
+/// As [`report`].
+pub fn document(title: &str, sections: &[(String, Vec<String>)]) -> Result<Vec<u8>, PdfError> {
+    let mut sheet = Sheet::new()?;
+    sheet.text(16.0, 0.0, title);
+    for (heading, lines) in sections {
+        sheet.text(12.0, 0.0, heading);
+        lines.iter().for_each(|line| sheet.text(9.0, INDENT, line));
+    }
+    sheet.finish()
+}
+
 /// One line of letters, set.
 struct Line {
     size: f32,

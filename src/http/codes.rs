@@ -29,11 +29,14 @@ codes! {
     ALREADY_ERASED CONFLICT "already_erased" "The person was erased already";
     BATCH_REFUSED UNPROCESSABLE_ENTITY "batch_refused" "The batch was refused as a whole";
     BATCH_TOO_LARGE PAYLOAD_TOO_LARGE "batch_too_large" "The batch holds too many events";
+    BILLING_REFUSED CONFLICT "billing_refused" "The bill cannot be made";
     BODY_TOO_LARGE PAYLOAD_TOO_LARGE "body_too_large" "The request body is too large";
     BODY_UNREADABLE BAD_REQUEST "body_unreadable" "The request body could not be read to its end";
+    CARD_INVALID UNPROCESSABLE_ENTITY "card_invalid" "The score card is not taken";
     CHECKPOINT_BEHIND SERVICE_UNAVAILABLE "checkpoint_behind" "No published checkpoint covers this yet";
     CLOCK_BEHIND SERVICE_UNAVAILABLE "clock_behind" "The clock is behind the last entry";
     CLOCK_JUMP SERVICE_UNAVAILABLE "clock_jump" "The clock jumped ahead";
+    CONTRACT_INVALID UNPROCESSABLE_ENTITY "contract_invalid" "The contract is not taken";
     CURSOR_INVALID BAD_REQUEST "cursor_invalid" "The cursor is not one of this ledger";
     DECISION_BUSY SERVICE_UNAVAILABLE "decision_busy" "The person's history kept changing";
     ENCODING_UNSUPPORTED UNSUPPORTED_MEDIA_TYPE "encoding_unsupported" "The content encoding is not supported";

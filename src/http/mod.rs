@@ -34,9 +34,9 @@ use utoipa_swagger_ui::SwaggerUi;
 pub use serve::{Socket, serve};
 
 use api::{
-    attribution, compliance, decisions, events_post, events_read, exports, health, holds, journal, keys as keys_api,
-    ledgers, lists, log, merge, optimisation, privacy_acts, privacy_requests, proofs, quarantine, retention, routing,
-    schemas, stream, subjects, views,
+    attribution, billing, billing_items, compliance, decisions, events_post, events_read, exports, health, holds,
+    journal, keys as keys_api, ledgers, lists, log, merge, optimisation, privacy_acts, privacy_requests, proofs,
+    quarantine, retention, routing, schemas, scores, stages, stream, subjects, views,
 };
 use error::Problem;
 use front::{Front, front};
@@ -82,6 +82,23 @@ fn described() -> (Router<Arc<AppState>>, utoipa::openapi::OpenApi) {
         .routes(routes!(routing::decision_route))
         .routes(routes!(routing::routing_plan_read, routing::routing_plan_activate))
         .routes(routes!(routing::view_routing))
+        .routes(routes!(scores::scores_assign))
+        .routes(routes!(scores::score_replay))
+        .routes(routes!(scores::scoring_card_read, scores::scoring_card_activate))
+        .routes(routes!(billing::billing_contract_read, billing::billing_contract_activate))
+        .routes(routes!(billing::billing_rate))
+        .routes(routes!(billing::billing_invoice))
+        .routes(routes!(billing::billing_credit_note))
+        .routes(routes!(billing::billing_documents))
+        .routes(routes!(billing::billing_document))
+        .routes(routes!(billing_items::billing_line))
+        .routes(routes!(billing_items::billing_commissions))
+        .routes(routes!(billing_items::billing_item))
+        .routes(routes!(billing_items::billing_item_replay))
+        .routes(routes!(billing::view_billing))
+        .routes(routes!(stages::view_funnel))
+        .routes(routes!(stages::view_metrics))
+        .routes(routes!(stages::view_cohorts))
         .routes(routes!(decisions::decision_read))
         .routes(routes!(decisions::decision_replay))
         .routes(routes!(lists::lists_read, lists::list_import))

@@ -203,10 +203,19 @@ pub fn position(text: &str) -> Result<u64, Problem> {
 
 /// Whether a client asks for CSV before JSON. A client that names both, or neither, gets JSON.
 pub fn wants_csv(headers: &HeaderMap) -> bool {
+    wants(headers, "text/csv")
+}
+
+/// Whether a client asks for PDF before JSON. A client that names both, or neither, gets JSON.
+pub fn wants_pdf(headers: &HeaderMap) -> bool {
+    wants(headers, "application/pdf")
+}
+
+fn wants(headers: &HeaderMap, asked: &str) -> bool {
     let accepted = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let accepts =
         |media: &str| accepted.split(',').any(|item| item.split(';').next().unwrap_or_default().trim() == media);
-    accepts("text/csv") && !accepts("application/json")
+    accepts(asked) && !accepts("application/json")
 }
 
 #[cfg(test)]

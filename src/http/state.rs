@@ -15,7 +15,7 @@ use super::keys::{Keys, Known};
 use super::metrics::RouteMetrics;
 use super::session::Sessions;
 use crate::crypto::token;
-use crate::decisions::{Gate, Router};
+use crate::decisions::{Biller, Gate, Router};
 use crate::domain::ids::LedgerId;
 use crate::domain::time::Timestamp;
 use crate::ingest::Ledger;
@@ -43,6 +43,8 @@ pub struct Service {
     pub keys: Keys,
     /// Its gate of contacts.
     pub gate: Gate,
+    /// Its lane of rating and billing.
+    pub biller: Biller,
     /// Its lane of routing.
     pub router: Router,
     /// Exports that can be fetched.
@@ -61,8 +63,8 @@ impl Service {
         runner: Projections,
         checkpoints: Arc<Checkpoints>,
     ) -> Result<Arc<Service>, StoreError> {
-        let (keys, gate, router, exports, matters) = Default::default();
-        let service = Service { ledger, runner, checkpoints, keys, gate, router, exports, matters };
+        let (keys, gate, biller, router, exports, matters) = Default::default();
+        let service = Service { ledger, runner, checkpoints, keys, gate, biller, router, exports, matters };
         service.keys_reload().await?;
         Ok(Arc::new(service))
     }

@@ -56,6 +56,8 @@ impl FromStr for Role {
 /// What can be asked of a ledger.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Action {
+    /// Put contracts in force, price, and issue invoices and credit notes.
+    BillingManage,
     /// Confirm that the wall clock's jump was meant.
     ClockConfirm,
     /// Ask whether somebody may be contacted: a recorded act.
@@ -94,7 +96,7 @@ pub enum Action {
     RawOpen,
     /// Receipts and proofs.
     ReceiptsRead,
-    /// Put routing plans in force.
+    /// Put routing plans and score cards in force.
     RoutingManage,
     /// Register customers' own event types.
     SchemasManage,
@@ -112,7 +114,8 @@ pub enum Action {
 
 impl Action {
     /// Every action.
-    pub const ALL: [Action; 26] = [
+    pub const ALL: [Action; 27] = [
+        Action::BillingManage,
         Action::ClockConfirm,
         Action::DecisionsMake,
         Action::DecisionsRead,

@@ -1,6 +1,7 @@
 //! Folding a run of entries for all projections of a track at once.
 
 use super::Projection;
+use super::billing::Billing;
 use super::complete::complete;
 use super::consent::Consent;
 use super::fact::{Fact, FoldError};
@@ -14,6 +15,7 @@ use crate::store::{Store, StoreError};
 
 /// Every projection and the version of its rules.
 pub const PROJECTIONS: &[(&str, i64)] = &[
+    (Billing::NAME, Billing::VERSION),
     (Consent::NAME, Consent::VERSION),
     (Health::NAME, Health::VERSION),
     (Journeys::NAME, Journeys::VERSION),
@@ -25,6 +27,7 @@ pub const PROJECTIONS: &[(&str, i64)] = &[
 #[derive(Debug)]
 pub struct Folder {
     batch: ViewsBatch,
+    billing: Option<(ProjectionCursor, Billing)>,
     consent: Option<(ProjectionCursor, Consent)>,
     health: Option<(ProjectionCursor, Health)>,
     journeys: Option<(ProjectionCursor, Journeys)>,
@@ -56,6 +59,7 @@ impl Folder {
     /// An empty batch that starts at position `from`.
     pub fn new(track: Track, projections: &[ProjectionCursor], from: u64) -> Folder {
         Folder {
+            billing: slot(projections),
             consent: slot(projections),
             health: slot(projections),
             journeys: slot(projections),
@@ -96,6 +100,9 @@ impl Folder {
         let (event_type, corrects) = (fact.entry.event_type, fact.entry.corrects.is_some());
         let parked = &mut self.batch.parked;
         take(&mut self.health, &fact, parked);
+        if corrects || Billing::reads(event_type) {
+            take(&mut self.billing, &fact, parked);
+        }
         if corrects || Consent::reads(event_type) {
             take(&mut self.consent, &fact, parked);
         }
@@ -113,6 +120,9 @@ impl Folder {
     /// Ends the batch.
     pub fn finish(self) -> Folded {
         let mut batch = self.batch;
+        if let Some((_, billing)) = self.billing {
+            billing.finish(&mut batch);
+        }
         if let Some((_, consent)) = self.consent {
             consent.finish(&mut batch);
         }

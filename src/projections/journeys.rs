@@ -12,12 +12,8 @@ use serde::Deserialize;
 use super::Projection;
 use super::fact::{Fact, FoldError, record};
 use super::money_data::Amount;
+use crate::store::views::marks::{self, IMPORTED, LEAD_CREATED, OPPORTUNITY_CREATED};
 use crate::store::views::{JourneyRow, JourneyStep, NO_CURRENCY, ViewsBatch};
-
-/// Milestone of a lead that came in.
-pub const LEAD_CREATED: &str = "lead_created";
-/// Milestone of an opportunity: an appointment booked, or a lead qualified.
-pub const OPPORTUNITY_CREATED: &str = "opportunity_created";
 
 /// A batch of `journeys`.
 #[derive(Debug, Default)]
@@ -46,6 +42,11 @@ struct Data<'a> {
     status: Option<Cow<'a, str>>,
     #[serde(borrow)]
     answered_by: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    accrued: Option<Amount<'a>>,
+    #[serde(borrow)]
+    record: Option<Cow<'a, str>>,
+    accepted: bool,
     machine: bool,
     automatic: bool,
     position: Option<i64>,
@@ -87,17 +88,24 @@ impl<'a> Role<'a> {
 
 impl Projection for Journeys {
     const NAME: &'static str = "journeys";
-    const VERSION: i64 = 2;
+    const VERSION: i64 = 3;
 
     fn reads(event_type: &str) -> bool {
         matches!(
             event_type,
             "appointment.booked"
+                | "appointment.no_show"
+                | "appointment.shown"
+                | "billing.return_judged"
                 | "contact.attempted"
                 | "contact.clicked"
                 | "contact.connected"
+                | "contact.message_delivered"
+                | "contact.opened"
                 | "contact.received"
+                | "decision.price_recorded"
                 | "event.annulled"
+                | "lead.accepted"
                 | "lead.imported"
                 | "lead.qualified"
                 | "lead.received"
@@ -174,15 +182,16 @@ impl Projection for Journeys {
 }
 
 fn role<'a>(event_type: &str, data: &'a Data<'_>, refs: &'a Refs<'_>) -> Result<Option<Role<'a>>, FoldError> {
-    let sale = refs.sale.as_deref();
+    let sale = refs.sale.as_deref().or(data.record.as_deref());
     let contact = refs.call.as_deref().or(refs.message.as_deref());
     let engaged = |mark, record| Some(Role::plain(JourneyStep::Engagement, None, mark, record));
     let milestone = |mark| Some(Role::plain(JourneyStep::Milestone, None, mark, None));
     let channel = data.channel.as_deref();
+    let stage = |mark, record| Some(Role::plain(JourneyStep::Stage, channel, mark, record));
     Ok(match event_type {
         "contact.attempted" => {
             let named = data.attribution_channel.as_deref().or(channel);
-            named.map(|channel| Role::plain(JourneyStep::Touch, Some(channel), "attempt", contact))
+            named.map(|channel| Role::plain(JourneyStep::Touch, Some(channel), marks::ATTEMPT, contact))
         }
         "touch.recorded" => {
             let mark = data.milestone.as_deref().unwrap_or_default();
@@ -197,17 +206,37 @@ fn role<'a>(event_type: &str, data: &'a Data<'_>, refs: &'a Refs<'_>) -> Result<
             Some(Role::plain(JourneyStep::EngagedTouch, channel, LEAD_CREATED, None))
         }
         "lead.received" => milestone(LEAD_CREATED),
-        "lead.imported" if channel.is_some() => Some(Role::plain(JourneyStep::Touch, channel, "", None)),
-        "appointment.booked" | "lead.qualified" => milestone(OPPORTUNITY_CREATED),
-        "contact.received" if !data.automatic => engaged("reply", refs.in_reply_to.as_deref().or(contact)),
-        "contact.clicked" if !data.machine => engaged("click", contact),
-        "contact.connected" if data.answered_by.as_deref() != Some("machine") => engaged("answered", contact),
+        "lead.imported" if channel.is_some() => Some(Role::plain(JourneyStep::Touch, channel, IMPORTED, None)),
+        "lead.imported" => stage(IMPORTED, None),
+        "lead.qualified" => milestone(OPPORTUNITY_CREATED),
+        "appointment.booked" => {
+            Some(Role::plain(JourneyStep::Milestone, Some(marks::BOOKED), OPPORTUNITY_CREATED, None))
+        }
+        "appointment.shown" => stage(marks::SHOWN, None),
+        "appointment.no_show" => stage(marks::NO_SHOW, None),
+        "lead.accepted" => stage(marks::ACCEPTED, None),
+        "contact.message_delivered" => stage(marks::DELIVERED, contact),
+        "contact.opened" if data.machine => stage(marks::OPENED_BY_MACHINE, contact),
+        "contact.opened" => stage(marks::OPENED, contact),
+        "contact.received" if !data.automatic => engaged(marks::REPLY, refs.in_reply_to.as_deref().or(contact)),
+        "contact.clicked" if !data.machine => engaged(marks::CLICK, contact),
+        "contact.connected" if data.answered_by.as_deref() != Some("machine") => engaged(marks::ANSWERED, contact),
         "revenue.recorded" => Some(Role::money(JourneyStep::Conversion, data, 1, sale)?),
         "revenue.refunded" => Some(Role::money(JourneyStep::Reversal, data, -1, sale)?),
         "revenue.chargeback_recorded" if !matches!(data.status.as_deref(), Some("opened" | "won")) => {
             Some(Role::money(JourneyStep::Reversal, data, -1, sale)?)
         }
         "revenue.adjusted" => Some(Role::money(JourneyStep::Reversal, data, 1, sale)?),
+        "billing.return_judged" if data.accepted => Some(Role::money(JourneyStep::Reversal, data, -1, sale)?),
+        "decision.price_recorded" if data.amount.is_some() => Some(priced(data, sale)?),
         _ => None,
     })
+}
+
+/// A price is money earned; where posted revenue had booked some of it, the rest adds to that sale.
+fn priced<'a>(data: &'a Data<'_>, sale: Option<&'a str>) -> Result<Role<'a>, FoldError> {
+    let Some(accrued) = &data.accrued else { return Role::money(JourneyStep::Conversion, data, 1, sale) };
+    let mut role = Role::money(JourneyStep::Reversal, data, 1, sale)?;
+    role.micros = role.micros.checked_sub(accrued.parse()?.0).ok_or(FoldError("amount_unreadable"))?;
+    Ok(role)
 }

@@ -7,6 +7,7 @@
 //! To add a projection: a file with a type that implements [`Projection`], its tables in `store::views`, a field in
 //! [`fold::Folder`], and a line in [`fold::PROJECTIONS`].
 
+pub mod billing;
 pub mod complete;
 pub mod consent;
 pub mod dims;

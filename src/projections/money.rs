@@ -69,16 +69,20 @@ struct Common {
 
 impl Projection for Money {
     const NAME: &'static str = "money";
-    const VERSION: i64 = 1;
+    const VERSION: i64 = 2;
 
     fn reads(event_type: &str) -> bool {
         matches!(
             event_type,
             "appointment.booked"
                 | "appointment.shown"
+                | "billing.credit_note_issued"
+                | "billing.invoice_issued"
+                | "billing.return_judged"
                 | "contact.attempted"
                 | "cost.recorded"
                 | "cost.reversed"
+                | "decision.price_recorded"
                 | "event.annulled"
                 | "lead.accepted"
                 | "lead.imported"
@@ -134,11 +138,12 @@ impl Money {
         // Everything that can fail comes before the first row: an entry is folded whole or parked whole.
         let occurred = business.occurred(fact)?;
         let postings = data.postings(event_type)?;
-        let (first_day, days) = data.days(occurred)?;
+        let (first_day, days) = data.days(event_type, occurred)?;
         let refs: Refs<'_> = business.refs()?.unwrap_or_default();
         let is_cost = event_type.starts_with("cost.");
         let named = if is_cost { refs.cost } else { refs.sale };
-        let of = named.as_deref().map(record).transpose()?;
+        // Our own decisions name a sale by the hash that the event they are about has.
+        let of = named.as_deref().or(data.record.as_deref()).map(record).transpose()?;
         if let Some(target) = corrects {
             self.undo(fact, target, LineKind::Correction)?;
         }
@@ -154,21 +159,26 @@ impl Money {
         let first = self.lines.len();
         let mut number = 0;
         for posting in &postings {
+            // A payout is owed to somebody of its own.
+            let dims = posting.party.map(|party| {
+                let [campaign, channel, source, seller, _] = names;
+                self.dims.intern([campaign, channel, source, seller, party])
+            });
             for index in 0..days {
                 let amount = share(posting.micros, days, index);
                 for (account, amount) in [(posting.debit, amount), (posting.credit, -amount)] {
                     let line = common.line(number, account, posting.kind, amount, first_day + index);
-                    self.lines.push(LineRow { currency: posting.currency, ..line });
+                    self.lines.push(LineRow { currency: posting.currency, dims: dims.unwrap_or(line.dims), ..line });
                     number += 1;
                 }
             }
         }
-        if let Some(account) = counter(event_type) {
+        if let Some(account) = counter(event_type, data) {
             self.lines.push(common.line(number, account, LineKind::Count, 1, first_day));
         }
 
         let Some(record) = of else { return Ok(()) };
-        let records = matches!(event_type, "revenue.recorded" | "cost.recorded");
+        let records = matches!(event_type, "revenue.recorded" | "cost.recorded" | "decision.price_recorded");
         if event_type == "cost.recorded" && data.replaces_estimate {
             let (position, recorded, kind) = (fact.position, fact.recorded(), LineKind::EstimateReplaced);
             let undo = Undo { position, recorded, target: -1, kind };

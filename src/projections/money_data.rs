@@ -46,9 +46,40 @@ pub(super) struct Data<'a> {
     pub period_from: Option<Cow<'a, str>>,
     #[serde(borrow)]
     pub period_to: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    pub record: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    pub accrued: Option<Amount<'a>>,
+    #[serde(borrow)]
+    pub payouts: Vec<Payout<'a>>,
+    #[serde(borrow)]
+    pub lines: Vec<InvoiceLine<'a>>,
+    #[serde(borrow)]
+    pub rounding: Option<Amount<'a>>,
+    pub accepted: bool,
     pub estimate: bool,
     pub replaces_estimate: bool,
     pub position: Option<i64>,
+}
+
+/// Who is paid out of a price.
+#[derive(Deserialize)]
+pub(super) struct Payout<'a> {
+    #[serde(borrow)]
+    pub party: Cow<'a, str>,
+    #[serde(borrow)]
+    pub amount: Amount<'a>,
+}
+
+/// A line of one of our invoices.
+#[derive(Deserialize)]
+pub(super) struct InvoiceLine<'a> {
+    #[serde(borrow)]
+    pub kind: Cow<'a, str>,
+    #[serde(borrow)]
+    pub amount: Amount<'a>,
+    #[serde(default)]
+    pub accrues: bool,
 }
 
 /// Money as it stands in data.
@@ -71,12 +102,14 @@ pub(super) struct Refs<'a> {
 
 /// Half of a posting: the amount is added to `debit` and taken from `credit`.
 #[derive(Clone, Copy)]
-pub(super) struct Posting {
+pub(super) struct Posting<'a> {
     pub debit: Account,
     pub credit: Account,
     pub kind: LineKind,
     pub micros: i64,
     pub currency: [u8; 3],
+    /// Who is owed it, where that is not the event's vendor.
+    pub party: Option<&'a str>,
 }
 
 impl Amount<'_> {
@@ -101,7 +134,11 @@ impl Data<'_> {
     }
 
     /// The accounting days of an event and how many they are, from the first.
-    pub fn days(&self, occurred: i64) -> Result<(i64, i64), FoldError> {
+    pub fn days(&self, event_type: &str, occurred: i64) -> Result<(i64, i64), FoldError> {
+        // What a document books belongs to its last day.
+        if let (true, Some(last)) = (event_type.starts_with("billing."), &self.period_to) {
+            return Ok((day(last)?, 1));
+        }
         let stated = self.earned_on.as_deref().or(self.received_on.as_deref()).or(self.period_from.as_deref());
         let first = stated.map_or(Ok(occurred.div_euclid(MICROS_PER_DAY)), day)?;
         let last = match (&self.period_from, &self.period_to) {
@@ -117,11 +154,11 @@ impl Data<'_> {
     }
 
     /// What the event posts. The chart of accounts is that of the revenue background, 2.2; amounts are accrued.
-    pub fn postings(&self, event_type: &str) -> Result<Vec<Posting>, FoldError> {
+    pub fn postings(&self, event_type: &str) -> Result<Vec<Posting<'_>>, FoldError> {
         let kind = self.kind.as_deref().unwrap_or_default();
         let mut postings = Vec::with_capacity(2);
         let mut post = |debit, credit, kind, (micros, currency): (i64, [u8; 3])| {
-            postings.push(Posting { debit, credit, kind, micros, currency });
+            postings.push(Posting { debit, credit, kind, micros, currency, party: None });
         };
         match event_type {
             "revenue.recorded" => post(Account::Receivable, income(kind), LineKind::Revenue, self.amount()?),
@@ -157,10 +194,51 @@ impl Data<'_> {
                 let micros = if kind == "refund_sent" { -micros.abs() } else { micros };
                 post(Account::Cash, account, LineKind::Payment, (micros, currency));
             }
+            "billing.return_judged" if self.accepted => {
+                post(Account::Returns, Account::Receivable, LineKind::Refund, self.amount()?);
+            }
+            "billing.invoice_issued" => return self.document(1),
+            "billing.credit_note_issued" => return self.document(-1),
+            "decision.price_recorded" => return self.price(kind),
             _ => {}
         }
         if let Some(fee) = &self.fee {
             post(Account::PaymentFees, Account::Cash, LineKind::Fee, fee.parse()?);
+        }
+        Ok(postings)
+    }
+
+    /// A price adds to the books what posted revenue has not booked of it; who is paid out of it is owed that.
+    fn price(&self, kind: &str) -> Result<Vec<Posting<'_>>, FoldError> {
+        // Nothing was priced, and so nobody is paid.
+        let Some(amount) = &self.amount else { return Ok(Vec::new()) };
+        let (micros, currency) = amount.parse()?;
+        let (accrued, of) = self.accrued.as_ref().map_or(Ok((0, currency)), Amount::parse)?;
+        let micros = micros.checked_sub(accrued).filter(|_| of == currency).ok_or(FoldError("amount_unreadable"))?;
+        let (debit, credit) = (Account::Receivable, income(kind));
+        let mut postings = vec![Posting { debit, credit, kind: LineKind::Revenue, micros, currency, party: None }];
+        for payout in &self.payouts {
+            let (micros, currency) = payout.amount.parse()?;
+            let (debit, credit, party) = (Account::Payout, Account::Payable, Some(payout.party.as_ref()));
+            postings.push(Posting { debit, credit, kind: LineKind::Cost, micros, currency, party });
+        }
+        Ok(postings)
+    }
+
+    /// A document books only what nothing before it did: minimums not reached, settlements, and its rounding.
+    fn document(&self, sign: i64) -> Result<Vec<Posting<'_>>, FoldError> {
+        let mut postings = Vec::new();
+        let debit = Account::Receivable;
+        let own = self.lines.iter().filter(|line| line.accrues).map(|line| {
+            let least = line.kind == "minimum_commitment";
+            (if least { Account::MinimumCommitments } else { Account::Adjustments }, &line.amount)
+        });
+        for (credit, amount) in own.chain(self.rounding.as_ref().map(|amount| (Account::Rounding, amount))) {
+            let (micros, currency) = amount.parse()?;
+            if micros != 0 {
+                let micros = sign * micros;
+                postings.push(Posting { debit, credit, kind: LineKind::Invoiced, micros, currency, party: None });
+            }
         }
         Ok(postings)
     }
@@ -202,7 +280,7 @@ fn expense(kind: &str) -> Account {
 }
 
 /// Days since 1970-01-01 of `YYYY-MM-DD`.
-fn day(text: &str) -> Result<i64, FoldError> {
+pub(super) fn day(text: &str) -> Result<i64, FoldError> {
     let unreadable = FoldError("day_unreadable");
     let mut fields = text.splitn(3, '-');
     let (year, month, day) = (fields.next(), fields.next(), fields.next());
@@ -214,7 +292,7 @@ fn day(text: &str) -> Result<i64, FoldError> {
 }
 
 /// The counter that an event moves.
-pub(super) fn counter(event_type: &str) -> Option<Account> {
+pub(super) fn counter(event_type: &str, data: &Data<'_>) -> Option<Account> {
     match event_type {
         "lead.received" | "lead.imported" => Some(Account::Leads),
         "lead.accepted" => Some(Account::AcceptedLeads),
@@ -222,7 +300,10 @@ pub(super) fn counter(event_type: &str) -> Option<Account> {
         "appointment.booked" => Some(Account::Appointments),
         "appointment.shown" => Some(Account::Shows),
         "revenue.recorded" => Some(Account::Sales),
+        // What posted revenue covers was counted with it.
+        "decision.price_recorded" if data.amount.is_some() && data.accrued.is_none() => Some(Account::Sales),
         "revenue.refunded" => Some(Account::Refunds),
+        "billing.return_judged" if data.accepted => Some(Account::Refunds),
         _ => None,
     }
 }

@@ -26,6 +26,10 @@ pub const UPCASTS: &[Upcast] = &[
     Upcast { event_type: "export.created", from: 1, apply: |_, _| () },
     // Version 2 groups refusals by reason, names the decision before it, and says what a reassignment gives back.
     Upcast { event_type: "decision.routing_recorded", from: 1, apply: |_, _| () },
+    // Version 2 says what is priced and from what; no decision was ever recorded under version 1.
+    Upcast { event_type: "decision.price_recorded", from: 1, apply: |_, _| () },
+    // Version 2 says which card scored and from what; a score of before is as it was.
+    Upcast { event_type: "score.assigned", from: 1, apply: |_, _| () },
     // Version 2 carries the text of a file, or names the files of a pack.
     Upcast { event_type: "policy.pack_registered", from: 1, apply: |_, _| () },
     // Version 2 says which area codes a copy covers, and knows removals; a copy that does not say covers all.

@@ -26,6 +26,7 @@ const SQLITE_VIEWS: &[(i64, &str, &str)] = &[
     (1, "views", include_str!("../../migrations/sqlite/views/0001_views.sql")),
     (20, "consent targets", include_str!("../../migrations/sqlite/views/0020_consent_targets.sql")),
     (22, "journeys", include_str!("../../migrations/sqlite/views/0022_journeys.sql")),
+    (24, "billing", include_str!("../../migrations/sqlite/views/0024_billing.sql")),
 ];
 const POSTGRES: &[(i64, &str, &str)] = &[
     (1, "log", include_str!("../../migrations/postgres/0001_log.sql")),
@@ -36,6 +37,7 @@ const POSTGRES: &[(i64, &str, &str)] = &[
     (21, "rewrap", include_str!("../../migrations/postgres/0021_rewrap.sql")),
     (22, "lists", include_str!("../../migrations/postgres/0022_lists.sql")),
     (23, "journeys", include_str!("../../migrations/postgres/0023_journeys.sql")),
+    (24, "billing", include_str!("../../migrations/postgres/0024_billing.sql")),
 ];
 
 /// Brings the three files of one ledger to this program's schema version.

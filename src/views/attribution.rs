@@ -19,6 +19,7 @@ use crate::domain::attribution::{CustomRules, ModelError, cents};
 use crate::domain::money::{Currency, Micros};
 use crate::domain::time::Timestamp;
 use crate::store::Store;
+use crate::store::views::marks::{ATTEMPT, IMPORTED};
 use crate::store::views::{JourneyRow, JourneyStep};
 
 /// Rows read at a time.
@@ -262,6 +263,18 @@ pub async fn touch_earnings(
     Ok((Some(currency), earnings))
 }
 
+/// Positions that do not count, as known at an instant.
+pub(super) fn undone(aside: &[JourneyRow], known_at: Timestamp) -> BTreeSet<i64> {
+    let mut undone = BTreeSet::new();
+    // From the last one back: what undoes another row counts only if nothing later undoes it.
+    for row in aside.iter().rev().filter(|row| row.recorded <= known_at.micros()) {
+        if row.target >= 0 && !undone.contains(&row.position) {
+            undone.insert(row.target);
+        }
+    }
+    undone
+}
+
 /// Minor units by model and touch of the window.
 type Credited = BTreeMap<String, Vec<i64>>;
 
@@ -300,13 +313,7 @@ impl<'a> Run<'a> {
             .map_err(|(name, error)| AttributionError::Model(name, error))?;
         let aside = store.journey_reversals().await?;
         let known = |row: &&JourneyRow| row.recorded <= query.known_at.micros();
-        // From the last one back: what undoes another row counts only if nothing later undoes it.
-        let mut undone = BTreeSet::new();
-        for row in aside.iter().rev().filter(known) {
-            if row.target >= 0 && !undone.contains(&row.position) {
-                undone.insert(row.target);
-            }
-        }
+        let undone = undone(&aside, query.known_at);
         let mut reversals: HashMap<[u8; 16], Vec<(i64, i64)>> = HashMap::new();
         for row in aside.iter().filter(known) {
             let counts = row.occurred <= query.as_of.micros() && !undone.contains(&row.position);
@@ -414,7 +421,7 @@ impl<'a> Run<'a> {
             }
             // Names are bounded by their schemas and far fewer than the vocabulary holds.
             let Ok(channel) = self.study.words.channels.id(row.channel.as_bytes()) else { continue };
-            let milestone = Some(row.mark.as_str()).filter(|mark| !matches!(*mark, "" | "attempt"));
+            let milestone = Some(row.mark.as_str()).filter(|mark| !matches!(*mark, "" | ATTEMPT | IMPORTED));
             let milestone = milestone.and_then(|mark| self.study.words.marks.id(mark.as_bytes()).ok());
             let kind = self.study.words.marks.id(if engaged { b"engaged" } else { b"shown" }).ok();
             let at = Timestamp::from_micros(row.occurred);

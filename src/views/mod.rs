@@ -5,6 +5,7 @@
 //! somebody may be contacted (gates read the log), and never hold personal data: what a reader may open he opens himself.
 
 pub mod attribution;
+pub mod billing;
 pub mod consent;
 pub mod health;
 pub mod matters;
@@ -12,6 +13,7 @@ pub mod optimisation;
 pub mod paging;
 pub mod quarantine;
 pub mod roi;
+pub mod stages;
 
 pub use paging::{Cursor, CursorError, Page, PageRequest};
 

@@ -14,7 +14,7 @@ use crate::domain::budget::{Limits, Period, PlanError, Response, plan};
 use crate::domain::money::{Currency, Micros};
 use crate::domain::time::{MICROS_PER_DAY, Timestamp};
 use crate::store::Store;
-use crate::store::views::{Account, MEASURE_COST, MoneyFilter, MoneySum};
+use crate::store::views::{Account, MoneyFilter, MoneySum, measures_cost};
 
 /// Days of a period.
 const WEEK: i64 = 7;
@@ -141,13 +141,13 @@ pub struct Waste {
 /// [`OptimisationError`].
 pub async fn optimisation(store: &Store, query: &OptimisationQuery) -> Result<Optimisation, OptimisationError> {
     let from = query.to - WEEK * i64::from(query.weeks);
-    let spent = sums(store, query, from, [false, true, false, false]).await?;
+    let spent = sums(store, query, from, [false, true, false, false, false]).await?;
     let (attributed, earned) = touch_earnings(store, &attribution(query, from)).await?;
     let currency = query.currency.or(attributed).or(currency_of(&spent)?);
     let weeks = usize::try_from(query.weeks).unwrap_or(0);
     let mut channels: BTreeMap<String, Vec<(i64, i64)>> = BTreeMap::new();
     let code = currency.as_ref().map_or("", Currency::code);
-    for sum in spent.iter().filter(|sum| sum.measure == MEASURE_COST && sum.currency == code) {
+    for sum in spent.iter().filter(|sum| measures_cost(sum.measure) && sum.currency == code) {
         let [_, channel, ..] = &sum.names;
         add(&mut channels, channel, weeks, sum.day - from, |period| period.0 += sum.value);
     }
@@ -191,8 +191,8 @@ fn attribution(query: &OptimisationQuery, from: i64) -> AttributionQuery {
     }
 }
 
-async fn sums(store: &Store, query: &OptimisationQuery, from: i64, by: [bool; 4]) -> Result<Vec<MoneySum>, ViewError> {
-    let filter = MoneyFilter { day_from: from, day_to: query.to, by_day: true, by, only: [const { None }; 4] };
+async fn sums(store: &Store, query: &OptimisationQuery, from: i64, by: [bool; 5]) -> Result<Vec<MoneySum>, ViewError> {
+    let filter = MoneyFilter { day_from: from, day_to: query.to, by_day: true, by, only: [const { None }; 5] };
     Ok(match query.known_at {
         None => store.money_sums_daily(&filter).await?,
         Some(known_at) => store.money_sums_exact(&filter, Timestamp::MAX, known_at).await?,
@@ -200,7 +200,7 @@ async fn sums(store: &Store, query: &OptimisationQuery, from: i64, by: [bool; 4]
 }
 
 fn currency_of(spent: &[MoneySum]) -> Result<Option<Currency>, OptimisationError> {
-    let costs = spent.iter().filter(|sum| sum.measure == MEASURE_COST && sum.value != 0);
+    let costs = spent.iter().filter(|sum| measures_cost(sum.measure) && sum.value != 0);
     let mut codes: Vec<&str> = costs.map(|sum| sum.currency.as_str()).collect();
     codes.sort_unstable();
     codes.dedup();
@@ -346,11 +346,11 @@ fn decimal(value: f64) -> String {
 async fn waste(store: &Store, query: &OptimisationQuery, code: &str) -> Result<Vec<Waste>, ViewError> {
     let from = query.to - i64::from(query.waste_days);
     let mut groups: BTreeMap<[String; 3], (i64, i64, i64)> = BTreeMap::new();
-    for sum in sums(store, query, from, [true, true, true, false]).await? {
-        let [campaign, channel, source, _] = sum.names;
+    for sum in sums(store, query, from, [true, true, true, false, false]).await? {
+        let [campaign, channel, source, ..] = sum.names;
         let (spend, leads, accepted) = groups.entry([campaign, channel, source]).or_default();
         let place = match sum.measure {
-            MEASURE_COST if sum.currency == code => spend,
+            measure if measures_cost(measure) && sum.currency == code => spend,
             measure if measure == Account::Leads.code() => leads,
             measure if measure == Account::AcceptedLeads.code() => accepted,
             _ => continue,

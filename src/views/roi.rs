@@ -1,4 +1,4 @@
-//! What did it cost and what did it earn: by any of day, campaign, channel, source and seller.
+//! What did it cost and what did it earn: by any of day, week, month, campaign, channel, source, seller and vendor.
 //!
 //! A question about now reads daily sums; one with `as_of` or `known_at` reads the lines themselves. Both give the same
 //! answer where they ask the same, which a test holds them to. Ratios are integers divided once, at the end.
@@ -9,9 +9,9 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::{Money, ViewError, day_text};
-use crate::domain::time::Timestamp;
+use crate::domain::time::{MICROS_PER_DAY, Timestamp};
 use crate::store::Store;
-use crate::store::views::{Account, MEASURE_COST, MEASURE_REVENUE, MoneyFilter, MoneySum};
+use crate::store::views::{Account, MoneyFilter, MoneySum, measures_cost, measures_revenue};
 
 /// Decimals of a ratio.
 const RATIO_SCALE: i128 = 10_000;
@@ -21,6 +21,10 @@ const RATIO_SCALE: i128 = 10_000;
 pub enum Dimension {
     /// Accounting day.
     Day,
+    /// Week of accounting days, from Monday (ISO 8601).
+    Week,
+    /// Month of accounting days.
+    Month,
     /// Campaign.
     Campaign,
     /// Marketing channel.
@@ -29,6 +33,8 @@ pub enum Dimension {
     Source,
     /// Seller.
     Seller,
+    /// Vendor: who sold the lead or the data.
+    Vendor,
 }
 
 impl Dimension {
@@ -36,10 +42,13 @@ impl Dimension {
     pub fn from_name(name: &str) -> Option<Dimension> {
         match name {
             "day" => Some(Dimension::Day),
+            "week" => Some(Dimension::Week),
+            "month" => Some(Dimension::Month),
             "campaign" => Some(Dimension::Campaign),
             "channel" => Some(Dimension::Channel),
             "source" => Some(Dimension::Source),
             "seller" => Some(Dimension::Seller),
+            "vendor" => Some(Dimension::Vendor),
             _ => None,
         }
     }
@@ -62,6 +71,8 @@ pub struct RoiQuery {
     pub source: Option<String>,
     /// Only this seller.
     pub seller: Option<String>,
+    /// Only this vendor.
+    pub vendor: Option<String>,
     /// What had occurred by then; none: all.
     pub as_of: Option<Timestamp>,
     /// What had been recorded by then; none: all.
@@ -71,7 +82,7 @@ pub struct RoiQuery {
 /// The answer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Roi {
-    /// One row a group, ordered by day, campaign, channel, source, seller.
+    /// One row a group, ordered by day, campaign, channel, source, seller, vendor.
     pub rows: Vec<RoiRow>,
     /// All rows together.
     pub totals: RoiRow,
@@ -84,6 +95,14 @@ pub struct RoiRow {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = "2026-11-03")]
     pub day: Option<String>,
+    /// First day of the week, a Monday.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = "2026-11-02")]
+    pub week: Option<String>,
+    /// Month.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = "2026-11")]
+    pub month: Option<String>,
     /// Campaign.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub campaign: Option<String>,
@@ -96,6 +115,9 @@ pub struct RoiRow {
     /// Seller.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub seller: Option<String>,
+    /// Vendor.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub vendor: Option<String>,
     /// Money by currency; nothing is converted.
     pub money: Vec<RoiMoney>,
     /// Leads received or imported.
@@ -126,13 +148,32 @@ pub struct RoiMoney {
     /// (revenue - cost) / cost to 4 decimals, halves to even; null when there is no cost to divide by.
     #[schema(example = "0.2500")]
     pub roi: Option<String>,
+    /// Income before anything was given back.
+    pub gross: Money,
+    /// Refunds, returns, chargebacks, clawbacks, credits and write-offs: gross less revenue.
+    pub returns: Money,
+    /// Costs by kind: media, data, telephony, sms, email, enrichment, labour, software, compliance, payout, payment_fees, other.
+    pub costs: BTreeMap<String, Money>,
+    /// Cost / accepted leads; null without one. As all money a lead, to the micro-unit, halves to even.
+    pub cpl: Option<Money>,
+    /// Cost / leads received or imported; null without one.
+    pub cpl_gross: Option<Money>,
+    /// Cost / sales: all acquisition cost a sale; null without one.
+    pub cac: Option<Money>,
+    /// Revenue / sales: what a sale keeps of its price; null without one.
+    pub effective_price: Option<Money>,
+    /// Revenue / media spend to 4 decimals; null when nothing was spent on media.
+    pub roas: Option<String>,
+    /// Returns / gross to 4 decimals; null when nothing was earned.
+    pub return_rate: Option<String>,
 }
 
-type Key = (i64, [String; 4]);
+type Key = (i64, [String; 5]);
 
+/// Sums of a group: micro-units by currency and account, counts by counter.
 #[derive(Default)]
 struct Group {
-    money: BTreeMap<String, (i64, i64)>,
+    money: BTreeMap<String, BTreeMap<i64, i64>>,
     counts: BTreeMap<i64, i64>,
 }
 
@@ -142,12 +183,14 @@ struct Group {
 /// [`ViewError::TooLarge`] if a total leaves 64 bits of micro-units.
 pub async fn roi(store: &Store, query: &RoiQuery) -> Result<Roi, ViewError> {
     let by = |dimension| query.by.contains(&dimension);
+    let period = [Dimension::Day, Dimension::Week, Dimension::Month].into_iter().any(by);
+    let names = [Dimension::Campaign, Dimension::Channel, Dimension::Source, Dimension::Seller, Dimension::Vendor];
     let filter = MoneyFilter {
         day_from: query.day_from.unwrap_or(i64::MIN),
         day_to: query.day_to.unwrap_or(i64::MAX),
-        by_day: by(Dimension::Day),
-        by: [by(Dimension::Campaign), by(Dimension::Channel), by(Dimension::Source), by(Dimension::Seller)],
-        only: [query.campaign.clone(), query.channel.clone(), query.source.clone(), query.seller.clone()],
+        by_day: period,
+        by: names.map(by),
+        only: [&query.campaign, &query.channel, &query.source, &query.seller, &query.vendor].map(Clone::clone),
     };
     let sums = if query.as_of.is_none() && query.known_at.is_none() {
         store.money_sums_daily(&filter).await?
@@ -155,30 +198,50 @@ pub async fn roi(store: &Store, query: &RoiQuery) -> Result<Roi, ViewError> {
         let end = Timestamp::from_micros(i64::MAX);
         store.money_sums_exact(&filter, query.as_of.unwrap_or(end), query.known_at.unwrap_or(end)).await?
     };
-    answer(sums, &filter)
+    answer(sums, query, &filter)
 }
 
-fn answer(sums: Vec<MoneySum>, filter: &MoneyFilter) -> Result<Roi, ViewError> {
+/// The first day of the period that stands for a day, by the finest that was asked for: a day is in one week and in one month, so
+/// that day and week, or day and month, are one group a day; week and month together are one group for each part.
+fn begins(day: i64, by: &BTreeSet<Dimension>) -> i64 {
+    let monday = day - (day + 3).rem_euclid(7);
+    let first = day - i64::from(Timestamp::from_micros(day.saturating_mul(MICROS_PER_DAY)).date().2) + 1;
+    if by.contains(&Dimension::Day) {
+        day
+    } else if by.contains(&Dimension::Week) && by.contains(&Dimension::Month) {
+        monday.max(first)
+    } else if by.contains(&Dimension::Week) {
+        monday
+    } else {
+        first
+    }
+}
+
+fn answer(sums: Vec<MoneySum>, query: &RoiQuery, filter: &MoneyFilter) -> Result<Roi, ViewError> {
     let mut groups: BTreeMap<Key, Group> = BTreeMap::new();
     let mut totals = Group::default();
     for sum in sums {
         totals.add(&sum)?;
-        let key = (sum.day, sum.names.clone());
-        groups.entry(key).or_default().add(&sum)?;
+        let day = if filter.by_day { begins(sum.day, &query.by) } else { 0 };
+        groups.entry((day, sum.names.clone())).or_default().add(&sum)?;
     }
+    let asked = |dimension, text: String| query.by.contains(&dimension).then_some(text);
     // What was undone altogether leaves sums of zero, in the lines though not in the daily table: no row for them.
     let rows = groups
         .into_iter()
         .filter(|(_, group)| !group.is_empty())
         .map(|((day, names), group)| {
-            let [campaign, channel, source, seller] = names;
-            let [by_campaign, by_channel, by_source, by_seller] = filter.by;
+            let [campaign, channel, source, seller, vendor] = names;
+            let monday = day - (day + 3).rem_euclid(7);
             Ok(RoiRow {
-                day: filter.by_day.then(|| day_text(day)),
-                campaign: by_campaign.then_some(campaign),
-                channel: by_channel.then_some(channel),
-                source: by_source.then_some(source),
-                seller: by_seller.then_some(seller),
+                day: asked(Dimension::Day, day_text(day)),
+                week: asked(Dimension::Week, day_text(monday)),
+                month: asked(Dimension::Month, day_text(day).chars().take(7).collect()),
+                campaign: asked(Dimension::Campaign, campaign),
+                channel: asked(Dimension::Channel, channel),
+                source: asked(Dimension::Source, source),
+                seller: asked(Dimension::Seller, seller),
+                vendor: asked(Dimension::Vendor, vendor),
                 ..group.row()?
             })
         })
@@ -188,34 +251,28 @@ fn answer(sums: Vec<MoneySum>, filter: &MoneyFilter) -> Result<Roi, ViewError> {
 
 impl Group {
     fn add(&mut self, sum: &MoneySum) -> Result<(), ViewError> {
-        let place = match sum.measure {
-            MEASURE_REVENUE => &mut self.money.entry(sum.currency.clone()).or_default().0,
-            MEASURE_COST => &mut self.money.entry(sum.currency.clone()).or_default().1,
-            counter => self.counts.entry(counter).or_default(),
+        let place = if measures_revenue(sum.measure) || measures_cost(sum.measure) {
+            self.money.entry(sum.currency.clone()).or_default().entry(sum.measure).or_default()
+        } else {
+            self.counts.entry(sum.measure).or_default()
         };
         *place = place.checked_add(sum.value).ok_or(ViewError::TooLarge)?;
         Ok(())
     }
 
     fn is_empty(&self) -> bool {
-        self.money.values().all(|money| *money == (0, 0)) && self.counts.values().all(|count| *count == 0)
+        self.money.values().flat_map(BTreeMap::values).all(|micros| *micros == 0)
+            && self.counts.values().all(|count| *count == 0)
     }
 
     fn row(&self) -> Result<RoiRow, ViewError> {
         let count = |counter: Account| self.counts.get(&counter.code()).copied().unwrap_or(0);
+        let some = |(_, accounts): &(&String, &BTreeMap<i64, i64>)| accounts.values().any(|micros| *micros != 0);
         let money = self
             .money
             .iter()
-            .filter(|(_, money)| **money != (0, 0))
-            .map(|(currency, (revenue, cost))| {
-                let margin = revenue.checked_sub(*cost).ok_or(ViewError::TooLarge)?;
-                Ok(RoiMoney {
-                    revenue: Money::of(*revenue, currency),
-                    cost: Money::of(*cost, currency),
-                    margin: Money::of(margin, currency),
-                    roi: ratio(margin, *cost),
-                })
-            })
+            .filter(some)
+            .map(|(currency, accounts)| self.money_of(currency, accounts))
             .collect::<Result<Vec<RoiMoney>, ViewError>>()?;
         Ok(RoiRow {
             money,
@@ -229,10 +286,54 @@ impl Group {
             ..RoiRow::default()
         })
     }
+
+    fn money_of(&self, currency: &str, accounts: &BTreeMap<i64, i64>) -> Result<RoiMoney, ViewError> {
+        let sum = |wanted: &dyn Fn(i64) -> bool| -> Result<i64, ViewError> {
+            let mut of = accounts.iter().filter(|(measure, _)| wanted(**measure));
+            of.try_fold(0_i64, |sum, (_, micros)| sum.checked_add(*micros)).ok_or(ViewError::TooLarge)
+        };
+        let revenue = sum(&measures_revenue)?;
+        let gross = sum(&|measure| measures_revenue(measure) && measure < Account::Returns.code())?;
+        let cost = sum(&measures_cost)?;
+        let media = accounts.get(&Account::Media.code()).copied().unwrap_or(0);
+        let margin = revenue.checked_sub(cost).ok_or(ViewError::TooLarge)?;
+        let returns = gross.checked_sub(revenue).ok_or(ViewError::TooLarge)?;
+        let count = |counter: Account| self.counts.get(&counter.code()).copied().unwrap_or(0);
+        let each = |micros: i64, of: Account| per(micros, count(of)).map(|micros| Money::of(micros, currency));
+        let kinds = accounts.iter().filter(|(measure, micros)| measures_cost(**measure) && **micros != 0);
+        let kind = |(measure, micros): (&i64, &i64)| {
+            Some((Account::from_code(*measure)?.name().to_owned(), Money::of(*micros, currency)))
+        };
+        Ok(RoiMoney {
+            revenue: Money::of(revenue, currency),
+            cost: Money::of(cost, currency),
+            margin: Money::of(margin, currency),
+            roi: ratio(margin, cost),
+            gross: Money::of(gross, currency),
+            returns: Money::of(returns, currency),
+            costs: kinds.filter_map(kind).collect(),
+            cpl: each(cost, Account::AcceptedLeads),
+            cpl_gross: each(cost, Account::Leads),
+            cac: each(cost, Account::Sales),
+            effective_price: each(revenue, Account::Sales),
+            roas: ratio(revenue, media),
+            return_rate: ratio(returns, gross),
+        })
+    }
+}
+
+/// Micro-units a piece, halves to even; none where there is no piece.
+fn per(micros: i64, pieces: i64) -> Option<i64> {
+    if pieces <= 0 {
+        return None;
+    }
+    let (floor, rest) = (micros.div_euclid(pieces), micros.rem_euclid(pieces));
+    let (twice, whole) = (i128::from(rest) * 2, i128::from(pieces));
+    Some(floor + i64::from(twice > whole || (twice == whole && floor % 2 != 0)))
 }
 
 /// `part / whole` to 4 decimals, halves to even; none when `whole` is not positive, where the ratio says nothing.
-fn ratio(part: i64, whole: i64) -> Option<String> {
+pub(super) fn ratio(part: i64, whole: i64) -> Option<String> {
     if whole <= 0 {
         return None;
     }
@@ -248,6 +349,32 @@ fn ratio(part: i64, whole: i64) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn money_a_piece_is_rounded_to_even_micro_units() {
+        for (micros, pieces, each) in
+            [(10, 4, Some(2)), (14, 4, Some(4)), (-10, 4, Some(-2)), (7, 2, Some(4)), (5, 0, None)]
+        {
+            assert_eq!(per(micros, pieces), each, "{micros} / {pieces}");
+        }
+    }
+
+    #[test]
+    fn weeks_begin_on_monday_and_months_on_their_first_day() {
+        let by = |dimensions: &[Dimension]| dimensions.iter().copied().collect::<BTreeSet<_>>();
+        // 2026-11-01 is a Sunday, 20,758 days after the epoch.
+        let begun = |day, dimensions: &[Dimension]| day_text(begins(day, &by(dimensions)));
+        assert_eq!(begun(20_758, &[Dimension::Week]), "2026-10-26");
+        assert_eq!(begun(20_759, &[Dimension::Week]), "2026-11-02");
+        assert_eq!(begun(20_787, &[Dimension::Month]), "2026-11-01");
+        assert_eq!(
+            begun(20_758, &[Dimension::Week, Dimension::Month]),
+            "2026-11-01",
+            "a week of two months is two groups"
+        );
+        assert_eq!(begun(20_758, &[Dimension::Day, Dimension::Week]), "2026-11-01");
+        assert_eq!(begun(-1, &[Dimension::Week]), "1969-12-29");
+    }
 
     #[test]
     fn ratio_is_exact_to_four_decimals() {

@@ -3,6 +3,7 @@
 mod access;
 mod admin;
 mod bad_input;
+mod billing;
 mod console;
 mod decisions;
 mod documents;
@@ -17,7 +18,9 @@ mod people;
 mod privacy;
 mod read;
 mod routing;
+mod scores;
 mod settle;
+mod stages;
 mod wire;
 
 use std::sync::{Arc, OnceLock};

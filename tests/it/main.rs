@@ -18,6 +18,7 @@ mod demo;
 mod disconnect;
 mod engines;
 mod erasure;
+mod erasure_bills;
 mod evidence;
 mod export_profiles;
 mod export_ranges;

@@ -1,5 +1,6 @@
 //! Projections and views: folding in pieces gives what folding at once gives, on both engines, and money adds up.
 
+mod axes;
 mod runner;
 mod script;
 
@@ -190,11 +191,14 @@ async fn poison_is_parked_with_a_code_and_absent_parts_are_not_poison() {
     assert_eq!(
         parked,
         [
+            (poison, "billing", "amount_unreadable"),
             (poison, "journeys", "amount_unreadable"),
             (poison, "money", "amount_unreadable"),
+            (later, "billing", "target_not_before"),
             (later, "consent", "target_not_before"),
             (later, "journeys", "target_not_before"),
             (later, "money", "target_not_before"),
+            (4, "billing", "entry_unreadable"),
             (4, "consent", "entry_unreadable"),
             (4, "health", "entry_unreadable"),
             (4, "journeys", "entry_unreadable"),

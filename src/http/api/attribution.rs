@@ -164,7 +164,7 @@ async fn opened(ledger: &Ledger, query: &AttributionQuery, position: u64) -> Res
 }
 
 /// The decision that a touch names, and the consent that the decision relied on.
-async fn behind(ledger: &Ledger, touch: u64) -> Result<serde_json::Map<String, Value>, Problem> {
+pub async fn behind(ledger: &Ledger, touch: u64) -> Result<serde_json::Map<String, Value>, Problem> {
     let mut links = serde_json::Map::new();
     let opened = ledger.open_entry(touch).await?;
     links.insert("event".to_owned(), json!(opened.entry.event_type));

@@ -2,6 +2,8 @@
 //! access (the front did) and nothing about how errors look (`error` does).
 
 pub mod attribution;
+pub mod billing;
+pub mod billing_items;
 pub mod compliance;
 pub mod decisions;
 pub mod event_view;
@@ -26,6 +28,8 @@ pub mod receipts;
 pub mod retention;
 pub mod routing;
 pub mod schemas;
+pub mod scores;
+pub mod stages;
 pub mod stream;
 pub mod subjects;
 pub mod views;

@@ -28,7 +28,10 @@ const DECISIONS_MAX: usize = 1_000_000;
 impl From<RouteError> for Problem {
     fn from(error: RouteError) -> Problem {
         match error {
+            RouteError::Card(error) => Problem::new(codes::CARD_INVALID, format!("The card is not taken: {error}.")),
             RouteError::Decide(error) => error.into(),
+            RouteError::Facts(error) => Problem::member("/features", "feature_invalid", &error.to_string()),
+            RouteError::NoCard => Problem::new(codes::PACK_UNKNOWN, "The score card that is cited is not here."),
             RouteError::NoPlan => {
                 Problem::new(codes::ROUTING_REFUSED, "No routing plan is in force: send one to /v1/routing/plan.")
             }

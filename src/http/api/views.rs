@@ -84,8 +84,8 @@ pub fn day(params: &Params, name: &str) -> Result<Option<i64>, Problem> {
 
 /// Return on investment
 ///
-/// Cost, revenue, margin and counts by any of `day`, `campaign`, `channel`, `source`, `seller`. Nothing is converted between
-/// currencies. As CSV, a group's counts stand in its first currency's row only, so that columns can be summed.
+/// Cost by kind, revenue gross and net, margin, what a lead and a sale cost, and counts by any of `day`, `week`, `month`, `campaign`,
+/// `channel`, `source`, `seller`, `vendor`. Nothing is converted between currencies; `ops/roi.md` says each formula. As CSV, a group's counts stand in its first currency's row only, so that columns can be summed.
 #[utoipa::path(
     get,
     path = "/v1/views/roi",
@@ -98,6 +98,7 @@ pub fn day(params: &Params, name: &str) -> Result<Option<i64>, Problem> {
         ("channel" = Option<String>, Query, description = "Only this channel"),
         ("source" = Option<String>, Query, description = "Only this source"),
         ("seller" = Option<String>, Query, description = "Only this seller"),
+        ("vendor" = Option<String>, Query, description = "Only this vendor"),
         ("as_of" = Option<String>, Query, description = "Only what had happened by then"),
         ("known_at" = Option<String>, Query, description = "Only what was recorded by then"),
         ("after" = Option<u64>, Query, description = "Wait until the view has seen this position"),
@@ -108,13 +109,14 @@ pub fn day(params: &Params, name: &str) -> Result<Option<i64>, Problem> {
     )
 )]
 pub async fn view_roi(caller: Caller, params: Params, headers: HeaderMap) -> Result<Response<Body>, Problem> {
-    let params =
-        params.only(&["by", "from", "to", "campaign", "channel", "source", "seller", "as_of", "known_at", "after"])?;
+    let params = params.only(&[
+        "by", "from", "to", "campaign", "channel", "source", "seller", "vendor", "as_of", "known_at", "after",
+    ])?;
     caught_up(&caller, &params, &headers).await?;
     let names = params.text("by").unwrap_or("campaign");
     let by =
         names.split(',').filter(|name| !name.is_empty()).map(Dimension::from_name).collect::<Option<BTreeSet<_>>>();
-    let unknown = || Problem::parameter("by", "lists day, campaign, channel, source or seller");
+    let unknown = || Problem::parameter("by", "lists day, week, month, campaign, channel, source, seller or vendor");
     let owned = |name: &str| params.text(name).map(str::to_owned);
     let query = RoiQuery {
         day_from: day(&params, "from")?,
@@ -124,6 +126,7 @@ pub async fn view_roi(caller: Caller, params: Params, headers: HeaderMap) -> Res
         channel: owned("channel"),
         source: owned("source"),
         seller: owned("seller"),
+        vendor: owned("vendor"),
         as_of: params.time("as_of")?,
         known_at: params.time("known_at")?,
     };
@@ -134,18 +137,34 @@ pub async fn view_roi(caller: Caller, params: Params, headers: HeaderMap) -> Res
 fn roi_csv(answer: &Roi, query: &RoiQuery) -> Response<Body> {
     let dimensions = [
         (Dimension::Day, "day"),
+        (Dimension::Week, "week"),
+        (Dimension::Month, "month"),
         (Dimension::Campaign, "campaign"),
         (Dimension::Channel, "channel"),
         (Dimension::Source, "source"),
         (Dimension::Seller, "seller"),
+        (Dimension::Vendor, "vendor"),
     ];
     let mut columns: Vec<&str> =
         dimensions.iter().filter(|(dimension, _)| query.by.contains(dimension)).map(|(_, name)| *name).collect();
-    columns.extend(["currency", "revenue", "cost", "margin", "roi"]);
+    columns.extend([
+        "currency",
+        "revenue",
+        "cost",
+        "margin",
+        "roi",
+        "gross",
+        "returns",
+        "return_rate",
+        "cpl",
+        "cac",
+        "roas",
+    ]);
     columns.extend(["leads", "accepted_leads", "contacts", "appointments", "shows", "sales", "refunds"]);
     let mut rows = Vec::new();
     for row in &answer.rows {
-        let names = [&row.day, &row.campaign, &row.channel, &row.source, &row.seller];
+        let names =
+            [&row.day, &row.week, &row.month, &row.campaign, &row.channel, &row.source, &row.seller, &row.vendor];
         let names: Vec<Cell> = names.into_iter().filter_map(|name| Some(Cell::Text(name.clone()?))).collect();
         let counts = [row.leads, row.accepted_leads, row.contacts, row.appointments, row.shows, row.sales, row.refunds];
         let none: [Option<&RoiMoney>; 1] = [None];
@@ -160,8 +179,14 @@ fn roi_csv(answer: &Roi, query: &RoiQuery) -> Response<Body> {
                     Cell::Plain(money.cost.amount.clone()),
                     Cell::Plain(money.margin.amount.clone()),
                     Cell::Plain(money.roi.clone().unwrap_or_default()),
+                    Cell::Plain(money.gross.amount.clone()),
+                    Cell::Plain(money.returns.amount.clone()),
+                    Cell::Plain(money.return_rate.clone().unwrap_or_default()),
+                    Cell::Plain(money.cpl.as_ref().map_or_else(String::new, |cpl| cpl.amount.clone())),
+                    Cell::Plain(money.cac.as_ref().map_or_else(String::new, |cac| cac.amount.clone())),
+                    Cell::Plain(money.roas.clone().unwrap_or_default()),
                 ],
-                None => [const { Cell::Plain(String::new()) }; 5],
+                None => [const { Cell::Plain(String::new()) }; 11],
             });
             cells.extend(counts.iter().map(|count| if at == 0 { Cell::number(count) } else { Cell::text(None) }));
             rows.push(cells);

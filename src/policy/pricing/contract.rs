@@ -7,6 +7,7 @@ use serde::Deserialize;
 
 use crate::crypto::hash::{Digest, sha256};
 use crate::domain::money::Currency;
+use crate::domain::time::{MICROS_PER_DAY, Timestamp};
 
 const TEXT: &str = include_str!("../../../policies/pricing.toml");
 
@@ -58,7 +59,7 @@ pub enum Billable {
     Call,
     /// A lead was taken.
     Lead,
-    /// A sale was recorded.
+    /// A lead was closed as won, with its value.
     Sale,
     /// An appointment was kept.
     Show,
@@ -72,8 +73,19 @@ impl Billable {
             "appointment.shown" => Some(Billable::Show),
             "contact.completed" => Some(Billable::Call),
             "lead.accepted" => Some(Billable::Lead),
-            "revenue.recorded" => Some(Billable::Sale),
+            "lead.closed" => Some(Billable::Sale),
             _ => None,
+        }
+    }
+
+    /// What revenue of it is called in the books.
+    pub const fn revenue_kind(self) -> &'static str {
+        match self {
+            Billable::Appointment => "appointment",
+            Billable::Call => "call",
+            Billable::Lead => "lead_sale",
+            Billable::Sale => "revenue_share",
+            Billable::Show => "show",
         }
     }
 }
@@ -155,6 +167,34 @@ pub enum Period {
     Lifetime,
     /// A calendar month in UTC.
     Month,
+}
+
+impl Period {
+    /// Its name in contracts.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Period::Day => "day",
+            Period::Lifetime => "lifetime",
+            Period::Month => "month",
+        }
+    }
+
+    /// The period of a name.
+    pub fn from_name(name: &str) -> Option<Period> {
+        [Period::Day, Period::Lifetime, Period::Month].into_iter().find(|period| period.name() == name)
+    }
+
+    /// The first day of the period that holds a day, since 1970-01-01.
+    pub fn begins(self, day: i64) -> i64 {
+        match self {
+            Period::Day => day,
+            Period::Lifetime => i64::MIN,
+            Period::Month => {
+                let at = Timestamp::from_micros(day.saturating_mul(MICROS_PER_DAY));
+                day - i64::from(at.date().2) + 1
+            }
+        }
+    }
 }
 
 /// How much a rule prices in a period.

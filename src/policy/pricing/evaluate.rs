@@ -47,7 +47,7 @@ pub struct RuleUsage {
 impl Usage {
     /// Usage of a rule in the period that holds `at`.
     pub fn of(&self, rule: &str, period: Period, at: Timestamp) -> RuleUsage {
-        self.0.get(&(rule.to_owned(), begins(period, at))).copied().unwrap_or_default()
+        self.0.get(&(rule.to_owned(), period.begins(at.unix_days()))).copied().unwrap_or_default()
     }
 
     /// Counts a priced event for the periods that its rule looks at.
@@ -55,14 +55,43 @@ impl Usage {
     /// # Errors
     /// [`MoneyError::Range`] when a sum does not fit.
     pub fn count(&mut self, rule: &Rule, at: Timestamp, amount: i64) -> Result<(), MoneyError> {
-        let mut periods: Vec<i64> = periods_of(rule).map(|period| begins(period, at)).collect();
+        self.add(rule, at.unix_days(), RuleUsage { count: 1, spend: amount })
+    }
+
+    /// Counts what a rule priced on a day, since 1970-01-01.
+    ///
+    /// # Errors
+    /// [`MoneyError::Range`] when a sum does not fit.
+    pub fn add(&mut self, rule: &Rule, day: i64, priced: RuleUsage) -> Result<(), MoneyError> {
+        let mut periods: Vec<i64> = periods_of(rule).map(|period| period.begins(day)).collect();
         periods.dedup();
         for period in periods {
             let usage = self.0.entry((rule.id.clone(), period)).or_default();
-            usage.spend = usage.spend.checked_add(amount).ok_or(MoneyError::Range)?;
-            usage.count += 1;
+            usage.spend = usage.spend.checked_add(priced.spend).ok_or(MoneyError::Range)?;
+            usage.count += priced.count;
         }
         Ok(())
+    }
+
+    /// Says what a rule had priced in the period that holds a day: what a recorded decision went by.
+    pub fn set(&mut self, rule: &str, period: Period, day: i64, priced: RuleUsage) {
+        self.0.insert((rule.to_owned(), period.begins(day)), priced);
+    }
+
+    /// What the rules of a seller had priced in the periods that they look at: what a decision at `at` goes by.
+    pub fn looked_at<'a>(
+        &self,
+        contract: &'a Contract,
+        seller: &str,
+        at: Timestamp,
+    ) -> Vec<(&'a Rule, Period, RuleUsage)> {
+        let mut all = Vec::new();
+        for rule in contract.rules.iter().filter(|rule| rule.seller == seller) {
+            let mut periods: Vec<Period> = periods_of(rule).collect();
+            periods.dedup();
+            all.extend(periods.into_iter().map(|period| (rule, period, self.of(&rule.id, period, at))));
+        }
+        all
     }
 }
 
@@ -77,15 +106,6 @@ fn periods_of(rule: &Rule) -> impl Iterator<Item = Period> {
         | Pricing::Share { .. } => None,
     };
     rule.caps.map(|caps| caps.period).into_iter().chain(tiers)
-}
-
-/// The first day of the period that holds an instant.
-fn begins(period: Period, at: Timestamp) -> i64 {
-    match period {
-        Period::Day => at.unix_days(),
-        Period::Lifetime => i64::MIN,
-        Period::Month => at.unix_days() - i64::from(at.date().2) + 1,
-    }
 }
 
 /// What a rule said.

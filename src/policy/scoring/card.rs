@@ -17,7 +17,8 @@ const TIMES_MAX: u32 = 50;
 const DAYS_MAX: u32 = 3_650;
 const DAY_SECONDS: u64 = 86_400;
 
-const TEXT: &str = include_str!("../../../policies/scoring.toml");
+/// The card of this build.
+pub const TEXT: &str = include_str!("../../../policies/scoring.toml");
 
 /// An act of a person's history that points can be given for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize, Serialize)]

@@ -12,5 +12,5 @@ mod card;
 mod decay;
 mod evaluate;
 
-pub use card::{Act, Band, Card, CardError, Condition, Feature, Group, Rule, builtin};
+pub use card::{Act, Band, Card, CardError, Condition, Feature, Group, Rule, TEXT, builtin};
 pub use evaluate::{Facts, FactsError, Reason, Scored, Stated, evaluate};

@@ -42,6 +42,8 @@ macro_rules! codes {
 codes! {
     /// What an event is to the journey of a person.
     JourneyStep {
+        /// A stage that earns no credit: its mark says which.
+        Stage = 0, "stage";
         /// A touch that we made.
         Touch = 1, "touch";
         /// A touch that the person made, or took up.
@@ -134,6 +136,8 @@ codes! {
         OtherIncome = 107, "other_income";
         /// Income, either way: bonuses, corrections, true-ups.
         Adjustments = 108, "adjustments";
+        /// Income, either way: what whole minor units of a document leave over.
+        Rounding = 109, "rounding";
         /// Contra income.
         Returns = 200, "returns";
         /// Contra income.
@@ -185,19 +189,23 @@ codes! {
     }
 }
 
-/// Measure of the daily sums: income less contra income, credit positive.
-pub const MEASURE_REVENUE: i64 = 1;
-/// Measure of the daily sums: expense, debit positive.
-pub const MEASURE_COST: i64 = 2;
+/// Whether a measure of sums is income or contra income, credit positive.
+pub const fn measures_revenue(measure: i64) -> bool {
+    matches!(measure, 100..300)
+}
+
+/// Whether a measure of sums is an expense, debit positive.
+pub const fn measures_cost(measure: i64) -> bool {
+    matches!(measure, 300..1000)
+}
 
 impl Account {
-    /// Which daily sum a line belongs to and with which sign; none for the balance sheet. The same rule stands in SQL
-    /// (`MONEY_EXACT`), and a test holds both to it.
+    /// Which sum a line belongs to, the account's own code, and with which sign; none for the balance sheet. The same rule stands in
+    /// SQL (`MONEY_EXACT`), and a test holds both to it.
     pub const fn measure(self) -> Option<(i64, i64)> {
         match self.code() {
-            100..300 => Some((MEASURE_REVENUE, -1)),
-            300..1000 => Some((MEASURE_COST, 1)),
-            code @ 1000.. => Some((code, 1)),
+            code @ 100..300 => Some((code, -1)),
+            code @ 300.. => Some((code, 1)),
             _ => None,
         }
     }
@@ -235,6 +243,42 @@ codes! {
         EstimateReplaced = 11, "estimate_replaced";
         /// A counter.
         Count = 12, "count";
+        /// Booked by an invoice or credit note itself: rounding, minimums, settlements.
+        Invoiced = 13, "invoiced";
+    }
+}
+
+codes! {
+    /// What an entry is to billing. Below 10: what contracts may price.
+    BillingAct {
+        /// `appointment.booked`.
+        Appointment = 1, "appointment";
+        /// `contact.completed` of an answered call.
+        Call = 2, "call";
+        /// `lead.accepted`.
+        Lead = 3, "lead";
+        /// `lead.closed` as won, with its value.
+        Sale = 4, "sale";
+        /// `appointment.shown`.
+        Show = 5, "show";
+        /// `lead.returned` that is asked for.
+        ReturnAsked = 10, "return_asked";
+        /// `revenue.recorded`: the poster priced it.
+        Accrued = 11, "accrued";
+        /// `revenue.refunded`, `revenue.chargeback_recorded`, `revenue.adjusted`.
+        Changed = 12, "changed";
+        /// `decision.price_recorded`.
+        Priced = 20, "priced";
+        /// `billing.return_judged`.
+        ReturnJudged = 21, "return_judged";
+        /// `billing.invoice_issued`.
+        Invoice = 30, "invoice";
+        /// `billing.credit_note_issued`.
+        CreditNote = 31, "credit_note";
+        /// The entry at `target` does not count.
+        Undo = 40, "undo";
+        /// `policy.pack_activated` of a contract.
+        Contract = 50, "contract";
     }
 }
 
@@ -296,9 +340,10 @@ mod tests {
 
     #[test]
     fn income_counts_when_credited_and_expense_when_debited() {
-        assert_eq!(Account::LeadSales.measure(), Some((MEASURE_REVENUE, -1)));
-        assert_eq!(Account::Returns.measure(), Some((MEASURE_REVENUE, -1)));
-        assert_eq!(Account::Media.measure(), Some((MEASURE_COST, 1)));
+        assert_eq!(Account::LeadSales.measure(), Some((100, -1)));
+        assert_eq!(Account::Returns.measure(), Some((200, -1)));
+        assert_eq!(Account::Media.measure(), Some((300, 1)));
+        assert!(measures_revenue(200) && measures_cost(300) && !measures_cost(1000) && !measures_revenue(1));
         assert_eq!(Account::Leads.measure(), Some((1000, 1)));
         assert_eq!(Account::Receivable.measure(), None);
     }

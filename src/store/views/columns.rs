@@ -10,8 +10,8 @@ use sqlx::sqlite::SqliteArguments;
 use sqlx::{PgConnection, Postgres, Sqlite, SqliteConnection};
 
 use super::rows::{
-    ConsentRow, DailyRow, DimsRow, HealthDailyRow, HealthLastRow, ItemRow, ItemUpdate, JourneyRow, LineRow, ParkedRow,
-    RecordAt, UndoneRow,
+    BillingRow, ConsentRow, DailyRow, DimsRow, HealthDailyRow, HealthLastRow, ItemRow, ItemUpdate, JourneyRow, LineRow,
+    ParkedRow, RecordAt, UndoneRow,
 };
 use super::{ItemState, sql};
 use crate::store::pack::{NUMBER, Packed, ROWS_MAX};
@@ -169,6 +169,13 @@ macro_rules! bulk {
 }
 
 bulk!(ParkedRow, row, [row.generation, row.position], [row.projection, row.reason], []);
+bulk!(
+    BillingRow,
+    row,
+    [row.position, row.act.code(), row.target, row.day, row.amount, row.covered, row.recorded],
+    [currency(&row.currency), &row.seller, &row.rule, &row.pack],
+    [&row.record]
+);
 bulk!(
     ConsentRow,
     row,

@@ -4,8 +4,8 @@ use sqlx::{PgConnection, SqliteConnection};
 
 use super::columns::{postgres_insert, sqlite_insert};
 use super::rows::{
-    ConsentRow, DailyRow, DimsRow, HealthDailyRow, HealthLastRow, ItemRow, ItemUpdate, JourneyRow, LineRow, ParkedRow,
-    RecordAt, UndoneRow,
+    BillingRow, ConsentRow, DailyRow, DimsRow, HealthDailyRow, HealthLastRow, ItemRow, ItemUpdate, JourneyRow, LineRow,
+    ParkedRow, RecordAt, UndoneRow,
 };
 use super::sql;
 use crate::store::db::Db;
@@ -54,6 +54,8 @@ pub struct ViewsBatch {
     pub recorded: i64,
     /// Entries that could not be folded.
     pub parked: Vec<ParkedRow>,
+    /// Rows of projection `billing`.
+    pub billing: Vec<BillingRow>,
     /// Rows of projection `consent`.
     pub consent: Vec<ConsentRow>,
     /// Rows of projection `journeys`.
@@ -88,6 +90,7 @@ impl ViewsBatch {
             to: from,
             recorded: 0,
             parked: Vec::new(),
+            billing: Vec::new(),
             consent: Vec::new(),
             journeys: Vec::new(),
             dims: Vec::new(),
@@ -120,6 +123,9 @@ macro_rules! insert_all {
     ($store:expr, $insert:ident, $engine:ident, $tx:expr, $batch:expr) => {{
         let (ledger, batch) = ($store.key(), $batch);
         $insert($tx, sql::$engine::PARKED_INSERT, ledger, 0, &batch.parked).await?;
+        if let Some(generation) = batch.generation("billing") {
+            $insert($tx, sql::$engine::BILLING_INSERT, ledger, generation, &batch.billing).await?;
+        }
         if let Some(generation) = batch.generation("consent") {
             $insert($tx, sql::$engine::CONSENT_INSERT, ledger, generation, &batch.consent).await?;
         }

@@ -3,6 +3,7 @@
 //! Promises: a batch is written whole or not at all, and only if the cursor still stands where the batch began; readers see
 //! only the generation in use. Must never hold personal data: rows come from entries and business parts alone.
 
+mod billing;
 mod codes;
 mod columns;
 mod commit;
@@ -10,14 +11,16 @@ mod consent;
 mod cursors;
 mod health;
 mod journeys;
+pub mod marks;
 mod money;
 mod quarantine;
 mod rows;
 pub(super) mod sql;
 
+pub use billing::{BillingDocument, PayoutLine, Receivable, SaleMove, SellerBalance, Unrated};
 pub use codes::{
-    Account, CHANNELS, CONSENT_FLAGS, ConsentAct, ItemState, JourneyStep, LineKind, MEASURE_COST, MEASURE_REVENUE,
-    PURPOSES, TECHNOLOGIES,
+    Account, BillingAct, CHANNELS, CONSENT_FLAGS, ConsentAct, ItemState, JourneyStep, LineKind, PURPOSES, TECHNOLOGIES,
+    measures_cost, measures_revenue,
 };
 pub use commit::{ProjectionCursor, Track, ViewsBatch};
 pub use cursors::{CursorRow, Stage};
@@ -25,6 +28,6 @@ pub use health::{HealthDay, HealthLast};
 pub use money::{MoneyFilter, MoneySum, RecordRow, UndoneState};
 pub use quarantine::QuarantineItem;
 pub use rows::{
-    ConsentRow, DailyRow, DimsRow, HealthDailyRow, HealthLastRow, ItemRow, ItemUpdate, JourneyRow, LineRow,
+    BillingRow, ConsentRow, DailyRow, DimsRow, HealthDailyRow, HealthLastRow, ItemRow, ItemUpdate, JourneyRow, LineRow,
     NO_CURRENCY, ParkedRow, RecordAt, UndoneRow,
 };

@@ -20,10 +20,10 @@ pub struct MoneyFilter {
     pub day_to: i64,
     /// Group by accounting day.
     pub by_day: bool,
-    /// Group by campaign, channel, source, seller.
-    pub by: [bool; 4],
-    /// Only this campaign, channel, source, seller.
-    pub only: [Option<String>; 4],
+    /// Group by campaign, channel, source, seller, vendor.
+    pub by: [bool; 5],
+    /// Only this campaign, channel, source, seller, vendor.
+    pub only: [Option<String>; 5],
 }
 
 /// One sum.
@@ -31,9 +31,9 @@ pub struct MoneyFilter {
 pub struct MoneySum {
     /// Accounting day, 0 unless grouped by it.
     pub day: i64,
-    /// Campaign, channel, source, seller; empty unless grouped by it.
-    pub names: [String; 4],
-    /// [`super::MEASURE_REVENUE`], [`super::MEASURE_COST`] or a counter's code.
+    /// Campaign, channel, source, seller, vendor; empty unless grouped by it.
+    pub names: [String; 5],
+    /// Code of the account or counter; income is positive, and so are costs.
     pub measure: i64,
     /// ISO 4217 code, or [`super::NO_CURRENCY`].
     pub currency: String,
@@ -73,7 +73,7 @@ fn line_row(row: WholeLine) -> Result<LineRow, StoreError> {
 }
 
 type Found = (Vec<u8>, i64, i64, i64, String, String, String, String, String);
-type Sum = (i64, String, String, String, String, i64, String, i64);
+type Sum = (i64, String, String, String, String, String, i64, String, i64);
 
 struct Position(i64);
 
@@ -178,8 +178,8 @@ impl Store {
 
     /// Sums from the daily table: all that is known now.
     pub async fn money_sums_daily(&self, filter: &MoneyFilter) -> Result<Vec<MoneySum>, StoreError> {
-        let [campaign, channel, source, seller] = &filter.only;
-        let [by_campaign, by_channel, by_source, by_seller] = filter.by.map(i64::from);
+        let [campaign, channel, source, seller, vendor] = &filter.only;
+        let [by_campaign, by_channel, by_source, by_seller, by_vendor] = filter.by.map(i64::from);
         let rows: Vec<Sum> = on_db!(self.db, views_read, pool => {
             sqlx::query_as(sql::MONEY_DAILY)
                 .bind(self.key())
@@ -190,10 +190,12 @@ impl Store {
                 .bind(by_channel)
                 .bind(by_source)
                 .bind(by_seller)
+                .bind(by_vendor)
                 .bind(campaign)
                 .bind(channel)
                 .bind(source)
                 .bind(seller)
+                .bind(vendor)
                 .fetch_all(pool)
                 .await
         })?;
@@ -207,8 +209,8 @@ impl Store {
         as_of: Timestamp,
         known_at: Timestamp,
     ) -> Result<Vec<MoneySum>, StoreError> {
-        let [campaign, channel, source, seller] = &filter.only;
-        let [by_campaign, by_channel, by_source, by_seller] = filter.by.map(i64::from);
+        let [campaign, channel, source, seller, vendor] = &filter.only;
+        let [by_campaign, by_channel, by_source, by_seller, by_vendor] = filter.by.map(i64::from);
         let rows: Vec<Sum> = on_db!(self.db, views_read, pool => {
             sqlx::query_as(sql::MONEY_EXACT)
                 .bind(self.key())
@@ -219,10 +221,12 @@ impl Store {
                 .bind(by_channel)
                 .bind(by_source)
                 .bind(by_seller)
+                .bind(by_vendor)
                 .bind(campaign)
                 .bind(channel)
                 .bind(source)
                 .bind(seller)
+                .bind(vendor)
                 .bind(as_of.micros())
                 .bind(known_at.micros())
                 .fetch_all(pool)
@@ -273,7 +277,7 @@ impl Store {
 }
 
 impl From<Sum> for MoneySum {
-    fn from((day, campaign, channel, source, seller, measure, currency, value): Sum) -> MoneySum {
-        MoneySum { day, names: [campaign, channel, source, seller], measure, currency, value }
+    fn from((day, campaign, channel, source, seller, vendor, measure, currency, value): Sum) -> MoneySum {
+        MoneySum { day, names: [campaign, channel, source, seller, vendor], measure, currency, value }
     }
 }

@@ -167,7 +167,7 @@ pub struct DailyRow {
     pub day: i64,
     /// [`DimsRow::id`].
     pub dims: i64,
-    /// [`super::MEASURE_REVENUE`], [`super::MEASURE_COST`] or a counter's code.
+    /// Code of the account or counter.
     pub measure: i64,
     /// ISO 4217 code; [`NO_CURRENCY`] for counts.
     pub currency: [u8; 3],
@@ -224,6 +224,35 @@ pub struct ItemRow {
     pub code: String,
     /// Keyed hash of the client's (source, id), by which a corrected retry finds it; empty: none.
     pub pair: Vec<u8>,
+}
+
+/// What bears on what a seller is billed; rows of projection `billing`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BillingRow {
+    /// The entry.
+    pub position: i64,
+    /// What it is.
+    pub act: super::BillingAct,
+    /// Position priced, judged or undone; of a document: the size of the log it was drawn from; -1: none.
+    pub target: i64,
+    /// Accounting day, since 1970-01-01; of a document: the last day billed.
+    pub day: i64,
+    /// Micro-units added to the receivable; of a document: its total.
+    pub amount: i64,
+    /// Of a price: micro-units that posted revenue had booked of it; of a document: the day payment is due.
+    pub covered: i64,
+    /// When it was recorded, microseconds.
+    pub recorded: i64,
+    /// ISO 4217 code, or [`NO_CURRENCY`].
+    pub currency: [u8; 3],
+    /// Seller; empty: none named.
+    pub seller: String,
+    /// Price rule; empty: none.
+    pub rule: String,
+    /// Digest of the contract, in hex; empty: none.
+    pub pack: String,
+    /// Keyed hash of the sale; zeros: none.
+    pub record: [u8; 16],
 }
 
 /// The last act on an item.

@@ -65,6 +65,7 @@ pub(super) const DELETE_HEALTH_DAILY: &str =
     delete_first!("health_daily", "day, event_type", "day DESC, event_type DESC");
 pub(super) const DELETE_HEALTH_LAST: &str = delete_first!("health_last", "scope, name", "scope DESC, name DESC");
 pub(super) const DELETE_QUARANTINE_ITEMS: &str = delete_first!("quarantine_items", "position", "position DESC");
+pub(super) const DELETE_BILLING_ACTS: &str = delete_first!("billing_acts", "position, act", "position DESC, act DESC");
 pub(super) const DELETE_PARKED: &str = "DELETE FROM parked WHERE ledger = $1 AND generation = $2 AND projection = $3";
 pub(super) const CONSENT_OF: &str = "SELECT position, line, act, channels, purposes, technologies, flags, effective, occurred, recorded, valid_from, \
      valid_until, target, seller, kind, method, record FROM consent_acts WHERE ledger = $1 AND generation = (SELECT \
@@ -80,34 +81,37 @@ pub(super) const CONSENT_UNDOING: &str = "WITH RECURSIVE u(subject, position, ta
 pub(super) const CONSENT_ACTIVITY: &str = "SELECT act, channels, seller, COUNT(*) FROM consent_acts WHERE ledger = $1 AND generation = (SELECT generation \
      FROM cursors WHERE ledger = $1 AND projection = 'consent' AND state IN (1, 3)) AND effective >= $2 AND effective < $3 \
      AND recorded <= $4 GROUP BY act, channels, seller ORDER BY act, channels, seller";
-/// $4 to $8 say what to group by (1 or 0), $9 to $12 what to filter by (null: all).
+/// $4 to $9 say what to group by (1 or 0), $10 to $14 what to filter by (null: all).
 pub(super) const MONEY_DAILY: &str = "WITH s AS (SELECT CASE WHEN CAST($4 AS BIGINT) = 1 THEN day ELSE 0 END AS day, dims, measure, currency, \
-     CAST(SUM(value) AS BIGINT) AS value FROM money_daily WHERE ledger = $1 AND generation = (SELECT generation FROM \
-     cursors WHERE ledger = $1 AND projection = 'money' AND state IN (1, 3)) AND day >= $2 AND day < $3 GROUP BY 1, dims, \
-     measure, currency), g AS (SELECT s.day AS day, CASE WHEN CAST($5 AS BIGINT) = 1 THEN d.campaign ELSE '' END AS \
-     campaign, CASE WHEN CAST($6 AS BIGINT) = 1 THEN d.channel ELSE '' END AS channel, CASE WHEN CAST($7 AS BIGINT) \
-     = 1 THEN d.source ELSE '' END AS source, CASE WHEN CAST($8 AS BIGINT) = 1 THEN d.seller ELSE '' END AS seller, \
+     CAST(SUM(value) AS BIGINT) AS value FROM money_daily WHERE ledger = $1 AND generation = (SELECT generation \
+     FROM cursors WHERE ledger = $1 AND projection = 'money' AND state IN (1, 3)) AND day >= $2 AND day < $3 \
+     GROUP BY 1, dims, measure, currency), g AS (SELECT s.day AS day, CASE WHEN CAST($5 AS BIGINT) = 1 THEN \
+     d.campaign ELSE '' END AS campaign, CASE WHEN CAST($6 AS BIGINT) = 1 THEN d.channel ELSE '' END AS channel, \
+     CASE WHEN CAST($7 AS BIGINT) = 1 THEN d.source ELSE '' END AS source, CASE WHEN CAST($8 AS BIGINT) = 1 THEN \
+     d.seller ELSE '' END AS seller, CASE WHEN CAST($9 AS BIGINT) = 1 THEN d.vendor ELSE '' END AS vendor, \
      s.measure AS measure, s.currency AS currency, s.value AS value FROM s JOIN money_dims d ON d.ledger = $1 AND \
-     d.generation = (SELECT generation FROM cursors WHERE ledger = $1 AND projection = 'money' AND state IN (1, 3)) AND \
-     d.id = s.dims WHERE (CAST($9 AS TEXT) IS NULL OR d.campaign = $9) AND (CAST($10 AS TEXT) IS NULL OR d.channel = \
-     $10) AND (CAST($11 AS TEXT) IS NULL OR d.source = $11) AND (CAST($12 AS TEXT) IS NULL OR d.seller = $12)) \
-     SELECT day, campaign, channel, source, seller, measure, currency, CAST(SUM(value) AS BIGINT) FROM g GROUP BY \
-     day, campaign, channel, source, seller, measure, currency ORDER BY day, measure";
-/// The same from the lines, as of $13 (occurred) and as known at $14 (recorded).
-pub(super) const MONEY_EXACT: &str = "WITH s AS (SELECT CASE WHEN CAST($4 AS BIGINT) = 1 THEN day ELSE 0 END AS day, dims, CASE WHEN account >= 1000 \
-     THEN account WHEN account >= 300 THEN 2 ELSE 1 END AS measure, currency, CAST(SUM(CASE WHEN account < 300 THEN \
-     -amount ELSE amount END) AS BIGINT) AS value FROM money_lines WHERE ledger = $1 AND generation = (SELECT \
-     generation FROM cursors WHERE ledger = $1 AND projection = 'money' AND state IN (1, 3)) AND day >= $2 AND day < $3 \
-     AND occurred <= $13 AND recorded <= $14 AND account >= 100 GROUP BY 1, dims, 3, currency), g AS (SELECT s.day \
-     AS day, CASE WHEN CAST($5 AS BIGINT) = 1 THEN d.campaign ELSE '' END AS campaign, CASE WHEN CAST($6 AS BIGINT) \
-     = 1 THEN d.channel ELSE '' END AS channel, CASE WHEN CAST($7 AS BIGINT) = 1 THEN d.source ELSE '' END AS \
-     source, CASE WHEN CAST($8 AS BIGINT) = 1 THEN d.seller ELSE '' END AS seller, s.measure AS measure, s.currency \
-     AS currency, s.value AS value FROM s JOIN money_dims d ON d.ledger = $1 AND d.generation = (SELECT generation \
-     FROM cursors WHERE ledger = $1 AND projection = 'money' AND state IN (1, 3)) AND d.id = s.dims WHERE (CAST($9 AS \
-     TEXT) IS NULL OR d.campaign = $9) AND (CAST($10 AS TEXT) IS NULL OR d.channel = $10) AND (CAST($11 AS TEXT) IS \
-     NULL OR d.source = $11) AND (CAST($12 AS TEXT) IS NULL OR d.seller = $12)) SELECT day, campaign, channel, \
-     source, seller, measure, currency, CAST(SUM(value) AS BIGINT) FROM g GROUP BY day, campaign, channel, source, \
-     seller, measure, currency ORDER BY day, measure";
+     d.generation = (SELECT generation FROM cursors WHERE ledger = $1 AND projection = 'money' AND state IN (1, \
+     3)) AND d.id = s.dims WHERE (CAST($10 AS TEXT) IS NULL OR d.campaign = $10) AND (CAST($11 AS TEXT) IS NULL \
+     OR d.channel = $11) AND (CAST($12 AS TEXT) IS NULL OR d.source = $12) AND (CAST($13 AS TEXT) IS NULL OR \
+     d.seller = $13) AND (CAST($14 AS TEXT) IS NULL OR d.vendor = $14)) SELECT day, campaign, channel, source, \
+     seller, vendor, measure, currency, CAST(SUM(value) AS BIGINT) FROM g GROUP BY day, campaign, channel, \
+     source, seller, vendor, measure, currency ORDER BY day, measure";
+/// The same from the lines, as of $15 (occurred) and as known at $16 (recorded).
+pub(super) const MONEY_EXACT: &str = "WITH s AS (SELECT CASE WHEN CAST($4 AS BIGINT) = 1 THEN day ELSE 0 END AS day, dims, account AS measure, \
+     currency, CAST(SUM(CASE WHEN account < 300 THEN -amount ELSE amount END) AS BIGINT) AS value FROM \
+     money_lines WHERE ledger = $1 AND generation = (SELECT generation FROM cursors WHERE ledger = $1 AND \
+     projection = 'money' AND state IN (1, 3)) AND day >= $2 AND day < $3 AND occurred <= $15 AND recorded <= $16 \
+     AND account >= 100 GROUP BY 1, dims, account, currency), g AS (SELECT s.day AS day, CASE WHEN CAST($5 AS \
+     BIGINT) = 1 THEN d.campaign ELSE '' END AS campaign, CASE WHEN CAST($6 AS BIGINT) = 1 THEN d.channel ELSE '' \
+     END AS channel, CASE WHEN CAST($7 AS BIGINT) = 1 THEN d.source ELSE '' END AS source, CASE WHEN CAST($8 AS \
+     BIGINT) = 1 THEN d.seller ELSE '' END AS seller, CASE WHEN CAST($9 AS BIGINT) = 1 THEN d.vendor ELSE '' END \
+     AS vendor, s.measure AS measure, s.currency AS currency, s.value AS value FROM s JOIN money_dims d ON \
+     d.ledger = $1 AND d.generation = (SELECT generation FROM cursors WHERE ledger = $1 AND projection = 'money' \
+     AND state IN (1, 3)) AND d.id = s.dims WHERE (CAST($10 AS TEXT) IS NULL OR d.campaign = $10) AND (CAST($11 \
+     AS TEXT) IS NULL OR d.channel = $11) AND (CAST($12 AS TEXT) IS NULL OR d.source = $12) AND (CAST($13 AS \
+     TEXT) IS NULL OR d.seller = $13) AND (CAST($14 AS TEXT) IS NULL OR d.vendor = $14)) SELECT day, campaign, \
+     channel, source, seller, vendor, measure, currency, CAST(SUM(value) AS BIGINT) FROM g GROUP BY day, \
+     campaign, channel, source, seller, vendor, measure, currency ORDER BY day, measure";
 pub(super) const MONEY_BALANCES: &str = "SELECT l.account, l.currency, CAST(SUM(l.amount) AS BIGINT) FROM money_lines l WHERE l.ledger = $1 AND \
      l.generation = (SELECT generation FROM cursors WHERE ledger = $1 AND projection = 'money' AND state IN (1, 3)) AND \
      l.account < 1000 AND l.occurred <= $2 AND l.recorded <= $3 GROUP BY l.account, l.currency ORDER BY l.account, \
@@ -144,6 +148,89 @@ pub(super) const ITEMS_ALL: &str = "SELECT position, bytes, problems, recorded, 
 pub(super) const ITEM_AT: &str = "SELECT position, bytes, problems, recorded, state, closed_position, closed_recorded, result, event, reason, \
      via, code, outcome, pair FROM quarantine_items WHERE ledger = $1 AND generation = (SELECT generation FROM cursors \
      WHERE ledger = $1 AND projection = 'quarantine' AND state IN (1, 3)) AND position = $2";
+/// Billable events after $2 that no price decision of a rule, and none under the contract $3, speaks of.
+pub(super) const BILLING_UNRATED: &str = "SELECT b.position, b.act, b.seller FROM billing_acts b WHERE b.ledger = $1 AND b.generation = (SELECT \
+     generation FROM cursors WHERE ledger = $1 AND projection = 'billing' AND state IN (1, 3)) AND b.act <= 5 AND \
+     b.position > $2 AND b.seller <> '' AND NOT EXISTS (SELECT 1 FROM billing_acts u WHERE u.ledger = $1 AND \
+     u.generation = (SELECT generation FROM cursors WHERE ledger = $1 AND projection = 'billing' AND state IN (1, \
+     3)) AND u.target = b.position AND u.act = 40) AND NOT EXISTS (SELECT 1 FROM billing_acts d WHERE d.ledger = \
+     $1 AND d.generation = (SELECT generation FROM cursors WHERE ledger = $1 AND projection = 'billing' AND state \
+     IN (1, 3)) AND d.target = b.position AND d.act = 20 AND (d.rule <> '' OR d.pack = $3) AND NOT EXISTS (SELECT \
+     1 FROM billing_acts u WHERE u.ledger = $1 AND u.generation = (SELECT generation FROM cursors WHERE ledger = \
+     $1 AND projection = 'billing' AND state IN (1, 3)) AND u.target = d.position AND u.act = 40)) ORDER BY \
+     b.position LIMIT $4";
+/// Price decisions that still count though the event they price was undone.
+pub(super) const BILLING_VOID: &str = "SELECT d.position FROM billing_acts d WHERE d.ledger = $1 AND d.generation = (SELECT generation FROM cursors \
+     WHERE ledger = $1 AND projection = 'billing' AND state IN (1, 3)) AND d.act = 20 AND d.rule <> '' AND EXISTS \
+     (SELECT 1 FROM billing_acts v WHERE v.ledger = $1 AND v.generation = (SELECT generation FROM cursors WHERE \
+     ledger = $1 AND projection = 'billing' AND state IN (1, 3)) AND v.target = d.target AND v.act = 40) AND NOT \
+     EXISTS (SELECT 1 FROM billing_acts u WHERE u.ledger = $1 AND u.generation = (SELECT generation FROM cursors \
+     WHERE ledger = $1 AND projection = 'billing' AND state IN (1, 3)) AND u.target = d.position AND u.act = 40) \
+     ORDER BY d.position LIMIT $2";
+/// What rules of a seller priced, by day.
+pub(super) const BILLING_USAGE: &str = "SELECT d.rule, d.day, COUNT(*), CAST(SUM(d.amount + d.covered) AS BIGINT) FROM billing_acts d WHERE d.ledger \
+     = $1 AND d.generation = (SELECT generation FROM cursors WHERE ledger = $1 AND projection = 'billing' AND \
+     state IN (1, 3)) AND d.act = 20 AND d.seller = $2 AND d.rule <> '' AND NOT EXISTS (SELECT 1 FROM \
+     billing_acts u WHERE u.ledger = $1 AND u.generation = (SELECT generation FROM cursors WHERE ledger = $1 AND \
+     projection = 'billing' AND state IN (1, 3)) AND u.target = d.position AND u.act = 40) GROUP BY d.rule, d.day \
+     ORDER BY d.rule, d.day";
+/// Returns asked for that nobody judged.
+pub(super) const BILLING_RETURNS: &str = "SELECT b.position, b.seller, b.record FROM billing_acts b WHERE b.ledger = $1 AND b.generation = (SELECT \
+     generation FROM cursors WHERE ledger = $1 AND projection = 'billing' AND state IN (1, 3)) AND b.act = 10 AND \
+     NOT EXISTS (SELECT 1 FROM billing_acts u WHERE u.ledger = $1 AND u.generation = (SELECT generation FROM \
+     cursors WHERE ledger = $1 AND projection = 'billing' AND state IN (1, 3)) AND u.target = b.position AND \
+     u.act = 40) AND NOT EXISTS (SELECT 1 FROM billing_acts d WHERE d.ledger = $1 AND d.generation = (SELECT \
+     generation FROM cursors WHERE ledger = $1 AND projection = 'billing' AND state IN (1, 3)) AND d.target = \
+     b.position AND d.act = 21) ORDER BY b.position LIMIT $2";
+/// Everything that moved the receivable of one sale.
+pub(super) const BILLING_OF_RECORD: &str = "SELECT b.position, b.act, b.day, b.amount, b.covered, b.currency, b.seller FROM billing_acts b WHERE \
+     b.ledger = $1 AND b.generation = (SELECT generation FROM cursors WHERE ledger = $1 AND projection = \
+     'billing' AND state IN (1, 3)) AND b.record = $2 AND b.act BETWEEN 11 AND 21 AND NOT EXISTS (SELECT 1 FROM \
+     billing_acts u WHERE u.ledger = $1 AND u.generation = (SELECT generation FROM cursors WHERE ledger = $1 AND \
+     projection = 'billing' AND state IN (1, 3)) AND u.target = b.position AND u.act = 40) ORDER BY b.position, \
+     b.act";
+/// What a seller was billed and credited for returns on days in [$3, $4), by act and currency.
+pub(super) const BILLING_TOTALS: &str = "SELECT b.act, b.currency, CAST(SUM(b.amount) AS BIGINT) FROM billing_acts b WHERE b.ledger = $1 AND \
+     b.generation = (SELECT generation FROM cursors WHERE ledger = $1 AND projection = 'billing' AND state IN (1, \
+     3)) AND b.act IN (11, 20, 21) AND b.seller = $2 AND b.day >= $3 AND b.day < $4 AND NOT EXISTS (SELECT 1 FROM \
+     billing_acts u WHERE u.ledger = $1 AND u.generation = (SELECT generation FROM cursors WHERE ledger = $1 AND \
+     projection = 'billing' AND state IN (1, 3)) AND u.target = b.position AND u.act = 40) GROUP BY b.act, \
+     b.currency ORDER BY b.act, b.currency";
+/// Invoices and credit notes; $2: of one seller, null: of all.
+pub(super) const BILLING_DOCUMENTS: &str = "SELECT b.position, b.act, b.target, b.day, b.amount, b.covered, b.recorded, b.currency, b.seller, b.rule, CAST(COALESCE((SELECT \
+     MIN(u.position) FROM billing_acts u WHERE u.ledger = $1 AND u.generation = (SELECT generation FROM cursors \
+     WHERE ledger = $1 AND projection = 'billing' AND state IN (1, 3)) AND u.target = b.position AND u.act = 40), \
+     -1) AS BIGINT) FROM billing_acts b WHERE b.ledger = $1 AND b.generation = (SELECT generation FROM cursors \
+     WHERE ledger = $1 AND projection = 'billing' AND state IN (1, 3)) AND b.act IN (30, 31) AND (CAST($2 AS \
+     TEXT) IS NULL OR b.seller = $2) ORDER BY b.position, b.act";
+/// The contract in force: the last one activated.
+pub(super) const BILLING_CONTRACT: &str = "SELECT b.position, b.pack FROM billing_acts b WHERE b.ledger = $1 AND b.generation = (SELECT generation FROM \
+     cursors WHERE ledger = $1 AND projection = 'billing' AND state IN (1, 3)) AND b.act = 50 ORDER BY b.position \
+     DESC LIMIT 1";
+/// What moved the receivable by earning or giving back, with the account on the other side: of one seller and currency, days to $4, entries in [$5, $6).
+pub(super) const MONEY_RECEIVABLE: &str = "SELECT l.position, l.origin, l.kind, l.day, l.amount, o.account, d.campaign FROM money_lines l JOIN \
+     money_dims d ON d.ledger = $1 AND d.generation = (SELECT generation FROM cursors WHERE ledger = $1 AND \
+     projection = 'money' AND state IN (1, 3)) AND d.id = l.dims JOIN money_lines o ON o.ledger = $1 AND \
+     o.generation = (SELECT generation FROM cursors WHERE ledger = $1 AND projection = 'money' AND state IN (1, \
+     3)) AND o.position = l.position AND o.line >= l.line - 1 AND o.line <= l.line + 1 AND o.line <> l.line AND \
+     o.amount = -l.amount AND o.account >= 100 AND o.account < 300 WHERE l.ledger = $1 AND l.generation = (SELECT \
+     generation FROM cursors WHERE ledger = $1 AND projection = 'money' AND state IN (1, 3)) AND l.account = 1 \
+     AND d.seller = $2 AND l.currency = $3 AND l.day <= $4 AND l.position >= $5 AND l.position < $6 ORDER BY \
+     l.position, l.line";
+/// Balance of receivable, paid-ahead money and payable by seller, vendor and currency.
+pub(super) const MONEY_SELLERS: &str = "SELECT l.account, d.seller, d.vendor, l.currency, l.kind, l.day, CAST(SUM(l.amount) AS BIGINT) FROM \
+     money_lines l JOIN money_dims d ON d.ledger = $1 AND d.generation = (SELECT generation FROM cursors WHERE \
+     ledger = $1 AND projection = 'money' AND state IN (1, 3)) AND d.id = l.dims WHERE l.ledger = $1 AND \
+     l.generation = (SELECT generation FROM cursors WHERE ledger = $1 AND projection = 'money' AND state IN (1, \
+     3)) AND l.account IN (1, 20, 21) AND l.occurred <= $2 AND l.recorded <= $3 GROUP BY l.account, d.seller, \
+     d.vendor, l.currency, l.kind, l.day ORDER BY l.account, d.seller, d.vendor, l.currency, l.day, l.kind";
+
+/// What a party was paid out of prices, or gave back, on days in [$3, $4), by entries after $5.
+pub(super) const MONEY_PAYOUTS: &str = "SELECT l.position, l.origin, l.day, l.amount, l.currency, d.seller, d.campaign FROM money_lines l JOIN \
+     money_dims d ON d.ledger = $1 AND d.generation = (SELECT generation FROM cursors WHERE ledger = $1 AND \
+     projection = 'money' AND state IN (1, 3)) AND d.id = l.dims WHERE l.ledger = $1 AND l.generation = (SELECT \
+     generation FROM cursors WHERE ledger = $1 AND projection = 'money' AND state IN (1, 3)) AND l.account = 309 \
+     AND d.vendor = $2 AND l.day >= $3 AND l.day < $4 AND l.position > $5 ORDER BY l.position, l.line LIMIT $6";
 
 /// Statements that both engines run as they stand.
 #[cfg(test)]
@@ -185,6 +272,18 @@ pub(in crate::store) const SHARED: &[&str] = &[
     ITEMS_OPEN,
     ITEMS_ALL,
     ITEM_AT,
+    DELETE_BILLING_ACTS,
+    BILLING_UNRATED,
+    BILLING_VOID,
+    BILLING_USAGE,
+    BILLING_RETURNS,
+    BILLING_OF_RECORD,
+    BILLING_TOTALS,
+    BILLING_DOCUMENTS,
+    BILLING_CONTRACT,
+    MONEY_RECEIVABLE,
+    MONEY_PAYOUTS,
+    MONEY_SELLERS,
 ];
 
 /// How a generation's rows of each projection are deleted: `$3` rows at a time.
@@ -194,6 +293,7 @@ pub(super) const DELETES: &[(&str, &[&str])] = &[
     ("money", &[DELETE_MONEY_LINES, DELETE_MONEY_RECORDS, DELETE_MONEY_UNDONE, DELETE_MONEY_DAILY, DELETE_MONEY_DIMS]),
     ("health", &[DELETE_HEALTH_DAILY, DELETE_HEALTH_LAST]),
     ("quarantine", &[DELETE_QUARANTINE_ITEMS]),
+    ("billing", &[DELETE_BILLING_ACTS]),
 ];
 
 /// Bulk statements for SQLite: `$1` ledger, `$2` number of rows (at most as many as `series` counts), `$3` their heads, `$4`
@@ -294,6 +394,17 @@ pub(in crate::store) mod sqlite {
          INTEGER)) AS TEXT), substr($5, CAST(substr($3, i * 400 + 321, 20) AS INTEGER), CAST(substr($3, i * 400 + \
          341, 20) AS INTEGER)), substr($5, CAST(substr($3, i * 400 + 361, 20) AS INTEGER), CAST(substr($3, i * 400 + \
          381, 20) AS INTEGER)) FROM series r WHERE i < $2";
+    pub(in crate::store::views) const BILLING_INSERT: &str = "INSERT INTO billing_acts (ledger, generation, position, act, target, day, amount, covered, recorded, \
+         currency, seller, rule, pack, record) SELECT $1, $4, CAST(substr($3, i * 340 + 1, 20) AS INTEGER), \
+         CAST(substr($3, i * 340 + 21, 20) AS INTEGER), CAST(substr($3, i * 340 + 41, 20) AS INTEGER), \
+         CAST(substr($3, i * 340 + 61, 20) AS INTEGER), CAST(substr($3, i * 340 + 81, 20) AS INTEGER), \
+         CAST(substr($3, i * 340 + 101, 20) AS INTEGER), CAST(substr($3, i * 340 + 121, 20) AS INTEGER), \
+         CAST(substr($5, CAST(substr($3, i * 340 + 141, 20) AS INTEGER), CAST(substr($3, i * 340 + 161, 20) AS \
+         INTEGER)) AS TEXT), CAST(substr($5, CAST(substr($3, i * 340 + 181, 20) AS INTEGER), CAST(substr($3, i * \
+         340 + 201, 20) AS INTEGER)) AS TEXT), CAST(substr($5, CAST(substr($3, i * 340 + 221, 20) AS INTEGER), \
+         CAST(substr($3, i * 340 + 241, 20) AS INTEGER)) AS TEXT), CAST(substr($5, CAST(substr($3, i * 340 + 261, \
+         20) AS INTEGER), CAST(substr($3, i * 340 + 281, 20) AS INTEGER)) AS TEXT), substr($5, CAST(substr($3, i \
+         * 340 + 301, 20) AS INTEGER), CAST(substr($3, i * 340 + 321, 20) AS INTEGER)) FROM series r WHERE i < $2";
     pub(in crate::store::views) const ITEMS_UPDATE: &str = "UPDATE quarantine_items \
          SET state = u.state, closed_position = u.position, closed_recorded = u.recorded, result = u.result, outcome \
          = u.outcome FROM (SELECT CAST(substr($3, i * 140 + 1, 20) AS INTEGER) AS item, CAST(substr($3, i * 140 + \
@@ -329,6 +440,7 @@ pub(in crate::store) mod sqlite {
         DAILY_INSERT,
         HEALTH_DAILY_INSERT,
         HEALTH_LAST_INSERT,
+        BILLING_INSERT,
         ITEMS_INSERT,
         ITEMS_UPDATE,
         RECORDS_AT,
@@ -380,6 +492,10 @@ pub(in crate::store) mod postgres {
          $2::bigint, * FROM UNNEST($3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[], \
          $8::bigint[], $9::bigint[], $10::bigint[], $11::text[], $12::text[], $13::text[], $14::text[], \
          $15::bytea[], $16::bytea[])";
+    pub(in crate::store::views) const BILLING_INSERT: &str = "INSERT INTO billing_acts (ledger, generation, position, act, target, day, amount, covered, recorded, \
+         currency, seller, rule, pack, record) SELECT $1::bytea, $2::bigint, * FROM UNNEST($3::bigint[], \
+         $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[], $9::bigint[], $10::text[], \
+         $11::text[], $12::text[], $13::text[], $14::bytea[])";
     pub(in crate::store::views) const ITEMS_UPDATE: &str = "UPDATE quarantine_items SET state = u.state, closed_position = u.position, closed_recorded = u.recorded, \
          result = u.result, outcome = u.outcome FROM UNNEST($3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], \
          $7::bigint[], $8::text[]) AS u(item, state, position, recorded, result, outcome) WHERE \
@@ -407,6 +523,7 @@ pub(in crate::store) mod postgres {
         DAILY_INSERT,
         HEALTH_DAILY_INSERT,
         HEALTH_LAST_INSERT,
+        BILLING_INSERT,
         ITEMS_INSERT,
         ITEMS_UPDATE,
         RECORDS_AT,

@@ -107,6 +107,72 @@ async fn post_c(ledger: &Arc<Ledger>, folder: &Path) -> (BTreeMap<u64, (String, 
     (by_position, sales.into_iter().map(|line| line[0].clone()).zip(placed).collect())
 }
 
+/// Set b as events: each row of the file is as many persons as it counts.
+async fn post_b(ledger: &Arc<Ledger>, folder: &Path) -> (usize, usize) {
+    let (mut persons, mut sales, mut batch) = (0, 0, Vec::new());
+    for line in lines(&folder.join("b_paths.csv")) {
+        let [path, conversions, others] = line.as_slice() else { panic!("{line:?}") };
+        let (conversions, others): (usize, usize) = (conversions.parse().unwrap(), others.parse().unwrap());
+        for turn in 0..conversions + others {
+            let subject = format!("b-{persons}");
+            persons += 1;
+            let at = |step: usize| format!("2026-01-01T{:02}:{:02}:00Z", step / 60, step % 60);
+            for (step, channel) in path.split(" > ").enumerate() {
+                let data = json!({ "channel": channel });
+                batch.push(event(format!("{subject}-{step}"), "touch.recorded", &subject, &at(step), data));
+            }
+            if turn < conversions {
+                sales += 1;
+                let amount = json!({ "amount": "1.00", "currency": "USD" });
+                let data = json!({ "sale": subject, "kind": "lead_sale", "amount": amount });
+                batch.push(event(
+                    format!("{subject}-sale"),
+                    "revenue.recorded",
+                    &subject,
+                    "2026-01-02T00:00:00Z",
+                    data,
+                ));
+            }
+            if batch.len() > 20_000 {
+                post_all(ledger, std::mem::take(&mut batch)).await;
+            }
+        }
+    }
+    post_all(ledger, batch).await;
+    (persons, sales)
+}
+
+/// Set b is 268,680 journeys; posting them takes a minute, so this is a long lane.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_views_equal_the_golden_answers_of_the_large_set() {
+    let Some(folder) = shared().filter(|_| crate::evidence::long()) else { return };
+    let golden = golden(&folder);
+    let bench = scratch(None, 1202).await;
+    bench.clock.set(time("2027-06-01T12:00:00Z"));
+    bench.ledger.clock_confirm();
+    assert_eq!(post_b(&bench.ledger, &folder).await, (268_680, 1_983));
+    let _projections = caught_up(&bench).await;
+    let models = [
+        "first",
+        "last",
+        "linear",
+        "position_40_20_40",
+        "markov:1",
+        "markov:2",
+        "markov:3",
+        "shapley_sets",
+        "shapley_rate",
+        "shapley_counterfactual_path",
+        "shapley_counterfactual_path:exposure",
+    ];
+    let answer = attribution(&bench.ledger.store(), &query(&models, None)).await.unwrap();
+    assert_eq!((answer.conversions, answer.journeys_without), (1_983, 266_697));
+    let (wrong, compared) = compare(&golden, "b", &by_model(&answer));
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    eprintln!("{compared} figures of set b equal through the views");
+    assert!(compared > 150, "only {compared} figures were compared");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_views_equal_the_golden_answers_and_cents() {
     let Some(folder) = shared() else { return };

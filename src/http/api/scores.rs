@@ -1,0 +1,164 @@
+//! Scores of leads by the card in force: asked, recorded, answered; the card; scores computed again.
+
+use axum::body::Body;
+use axum::extract::{Path, Request};
+use axum::http::{Response, StatusCode};
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+use utoipa::ToSchema;
+
+use crate::decisions::{ScoreAnswer, ScoreQuestion};
+use crate::http::codes;
+use crate::http::error::Problem;
+use crate::http::front::Caller;
+use crate::http::paging::json_response;
+use crate::http::request::{self, Params};
+use crate::policy::scoring::Card;
+
+/// Longest card.
+const CARD_BYTES_MAX: usize = 1 << 20;
+/// Leads of one request.
+const LEADS_MAX: usize = 500;
+/// Members of a score's data that are only a machine's.
+const WITHHELD: [&str; 4] = ["acts", "features", "features_sha256", "heads"];
+
+/// Leads to score.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ScoresDoc {
+    /// Leads; at most 500.
+    pub leads: Vec<ScoreQuestion>,
+    /// Score, and record nothing.
+    #[serde(default)]
+    pub dry_run: bool,
+}
+
+/// Score leads
+///
+/// Each lead is scored by the card in force, from the person's history in the log and what is stated of the lead, with reasons that add up
+/// to the score. A score is in the log before it is answered, and is made again if the person's history moved meanwhile. With `seller`, a
+/// lead that may not go to him is not scored: `refused` says why. Leads are answered in order; one that cannot be scored carries its `error`
+/// and the others stand.
+#[utoipa::path(
+    post,
+    path = "/v1/scores",
+    tag = "decisions",
+    params(("Tallystick-Now" = Option<String>, Header, description = "The caller's clock, on a scratch ledger")),
+    request_body = ScoresDoc,
+    responses(
+        (status = 200, description = "`items` in the order asked", body = serde_json::Value),
+        (status = 422, description = "`request_invalid`: no lead, or more than 500"),
+        (status = 503, description = "Not recorded, so not answered: ask again")
+    )
+)]
+pub async fn scores_assign(caller: Caller, request: Request) -> Result<Response<Body>, Problem> {
+    let (parts, body) = request.into_parts();
+    let asked: ScoresDoc = request::json(&parts.headers, body).await?;
+    if asked.leads.is_empty() || asked.leads.len() > LEADS_MAX {
+        return Err(Problem::member("/leads", "leads_count", "holds 1 to 500 leads"));
+    }
+    let service = &caller.service;
+    let now = request::now(&parts.headers, &service.ledger)?;
+    let mut items = Vec::with_capacity(asked.leads.len());
+    for question in &asked.leads {
+        let router = &service.router;
+        let scored = router.score(&service.ledger, &service.gate, question, caller.principal, now, asked.dry_run).await;
+        items.push(match scored.map_err(Problem::from) {
+            Ok(answer) => score_view(&answer),
+            // What is wrong with one lead is said beside it; what is wrong with the service is said for all.
+            Err(problem) if problem.code.status.is_client_error() => {
+                json!({ "error": { "code": problem.name, "detail": problem.detail, "errors": problem.errors } })
+            }
+            Err(problem) => return Err(problem),
+        });
+    }
+    Ok(json_response(&json!({ "items": items })))
+}
+
+fn score_view(answer: &ScoreAnswer) -> Value {
+    if !answer.refused.is_empty() {
+        return json!({ "position": null, "refused": answer.refused });
+    }
+    let position = answer.receipt.as_ref().map(|receipt| receipt.position);
+    let mut view = Map::from_iter([("position".to_owned(), json!(position))]);
+    let data = answer.data.iter().filter(|(name, _)| !WITHHELD.contains(&name.as_str()));
+    view.extend(data.map(|(name, value)| (name.clone(), value.clone())));
+    Value::Object(view)
+}
+
+/// Compute a score again
+///
+/// From what it recorded and the card that the log keeps, and what the card in force now would say. `from` is `acts` where stated features
+/// were erased: then only that the score is here can be said.
+#[utoipa::path(
+    post,
+    path = "/v1/scores/{position}/replay",
+    tag = "decisions",
+    params(("position" = u64, Path, description = "Position of a score of a card")),
+    responses(
+        (status = 200, description = "`identical`, and what differs", body = serde_json::Value),
+        (status = 404, description = "No score of a card stands there")
+    )
+)]
+pub async fn score_replay(caller: Caller, Path(position): Path<u64>) -> Result<Response<Body>, Problem> {
+    let service = &caller.service;
+    let replay = service.router.score_replay(&service.ledger, position).await?;
+    let today = replay.today.map(|(score, band)| json!({ "score": score, "band": band }));
+    Ok(json_response(&json!({
+        "position": position, "from": replay.from,
+        "identical": (replay.from == "all").then_some(replay.differs.is_empty()),
+        "differs": replay.differs, "recorded": { "score": replay.recorded.get("score"), "band": replay.recorded.get("band") },
+        "today": today,
+    })))
+}
+
+/// The score card in force
+#[utoipa::path(
+    get,
+    path = "/v1/scoring/card",
+    tag = "decisions",
+    responses((status = 200, description = "Digest, version, base, features, rules and bands", body = serde_json::Value))
+)]
+pub async fn scoring_card_read(caller: Caller, params: Params) -> Result<Response<Body>, Problem> {
+    params.only(&[])?;
+    let card = caller.service.router.card(&caller.service.ledger).await?;
+    Ok(json_response(&card_view(&card)))
+}
+
+fn card_view(card: &Card) -> Value {
+    let bands: Vec<Value> = card.bands.iter().map(|band| json!({ "name": band.name, "from": band.from })).collect();
+    let rules: Vec<Value> = card.rules.iter().map(|rule| json!({ "id": rule.id, "points": rule.points })).collect();
+    let features: Vec<&str> = card.features.iter().map(|feature| feature.name()).collect();
+    json!({ "pack_sha256": card.digest, "version": card.version, "base": card.base, "features": features,
+        "rules": rules, "bands": bands })
+}
+
+/// Put a score card in force
+///
+/// The body is the card as TOML, in the form of `policies/scoring.toml`. It is registered in the log, and each score cites its digest.
+#[utoipa::path(
+    post,
+    path = "/v1/scoring/card",
+    tag = "decisions",
+    params(("Tallystick-Now" = Option<String>, Header, description = "The caller's clock, on a scratch ledger")),
+    request_body(content = String, description = "The card", content_type = "application/toml"),
+    responses(
+        (status = 201, description = "It is in force", body = serde_json::Value),
+        (status = 422, description = "`card_invalid`: which part is wrong")
+    )
+)]
+pub async fn scoring_card_activate(caller: Caller, request: Request) -> Result<Response<Body>, Problem> {
+    let (parts, body) = request.into_parts();
+    let bytes = request::body(&parts.headers, body, CARD_BYTES_MAX).await?;
+    let text = std::str::from_utf8(&bytes).map_err(|_| Problem::new(codes::CARD_INVALID, "The card is not UTF-8."))?;
+    let service = &caller.service;
+    let now = request::now(&parts.headers, &service.ledger)?;
+    let (card, receipt) = service.router.card_activate(&service.ledger, text, caller.principal, now).await?;
+    let mut view = card_view(&card);
+    if let Value::Object(view) = &mut view {
+        view.insert("position".to_owned(), json!(receipt.position));
+    }
+    let mut response = json_response(&view);
+    *response.status_mut() = StatusCode::CREATED;
+    Ok(response)
+}
