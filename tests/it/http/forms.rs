@@ -19,7 +19,8 @@ fn examples(service: bool) -> Vec<Value> {
 
 fn with_id(event: &Value, form: &str) -> Value {
     let mut event = event.clone();
-    event["id"] = format!("{form}-{}", event["type"].as_str().unwrap()).into();
+    // A type has an example for each of its versions.
+    event["id"] = format!("{form}-{}-{}", event["type"].as_str().unwrap(), event["id"].as_str().unwrap()).into();
     event
 }
 
