@@ -16,7 +16,7 @@ use crate::ingest::admit::SubmitOptions;
 use crate::ingest::forms::Received;
 use crate::ingest::read::Opened;
 use crate::ingest::{Outcome, SubmitError};
-use crate::policy::pricing::{Billable, BillableEvent, Contract, Priced, RuleUsage, Usage, VerdictCode, price};
+use crate::policy::pricing::{Billable, BillableEvent, Contract, Priced, Rule, RuleUsage, Usage, VerdictCode, price};
 use crate::store::views::{BillingAct, Unrated};
 
 pub(super) const PRICED: &str = "decision.price_recorded";
@@ -106,7 +106,7 @@ async fn rate_all(run: Run<'_>, contract: &Arc<Contract>, rated: &mut Rated) -> 
         let Some(last) = page.last() else { return Ok(()) };
         after = Some(last.position);
         let asked: Vec<&Unrated> =
-            page.iter().filter(|event| contract.rules.iter().any(|rule| rule.seller == event.seller)).collect();
+            page.iter().filter(|event| contract.rules.iter().any(|rule| may_price(rule, event))).collect();
         let positions: Vec<u64> = asked.iter().map(|event| event.position).collect();
         let opened = run.ledger.open_entries(&positions, |_, part| part.kind == PartKind::Business).await?;
         let mut drafts = Vec::with_capacity(asked.len());
@@ -115,6 +115,19 @@ async fn rate_all(run: Run<'_>, contract: &Arc<Contract>, rated: &mut Rated) -> 
         }
         record_all(run, PRICED, drafts).await?;
     }
+}
+
+/// Whether a rule is for such events of the seller at all; calls of a seller who pays for leads need no decision each.
+fn may_price(rule: &Rule, event: &Unrated) -> bool {
+    let on = match event.act {
+        BillingAct::Appointment => Billable::Appointment,
+        BillingAct::Call => Billable::Call,
+        BillingAct::Lead => Billable::Lead,
+        BillingAct::Sale => Billable::Sale,
+        BillingAct::Show => Billable::Show,
+        _ => return false,
+    };
+    rule.seller == event.seller && rule.on == on
 }
 
 /// Prices one event; none if its business part is gone.
@@ -213,9 +226,7 @@ async fn billable(
     let routed_text = |name: &str| routed.as_ref().and_then(|part| member(part, name)).map(str::to_owned);
     let own = |name: &str| amount(part.get("data").and_then(|data| data.get(name)));
     let offer = routed.as_ref().and_then(|part| amount(part.get("data")?.get("price")));
-    let asks = |rule: &&crate::policy::pricing::Rule| {
-        rule.seller == unrated.seller && rule.on == on && rule.when.consent.is_some()
-    };
+    let asks = |rule: &&Rule| rule.seller == unrated.seller && rule.on == on && rule.when.consent.is_some();
     let consent = match (contract.rules.iter().any(|rule| asks(&rule)), entry.entry.subject) {
         (true, Some(link)) => {
             let phone = phone_of(run, &link.subject).await?;

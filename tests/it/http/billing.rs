@@ -96,6 +96,14 @@ async fn story(served: &Served) -> BTreeMap<String, u64> {
             ("call-1", "contact.completed", 1, "2026-11-05T15:10:00Z", call(120)),
             ("call-2", "contact.completed", 2, "2026-11-05T15:20:00Z", call(120)),
             ("call-3", "contact.completed", 3, "2026-11-07T15:10:00Z", call(60)),
+            // No rule of his is for shows, so nothing is said of it.
+            (
+                "show",
+                "appointment.shown",
+                3,
+                "2026-11-07T15:10:00Z",
+                json!({ "appointment": "AP-3", "seller": "broker-a" }),
+            ),
             ("back-1", "lead.returned", 1, "2026-11-12T15:00:00Z", back(1, "duplicate")),
             ("back-2", "lead.returned", 2, "2026-11-12T15:00:00Z", back(2, "other")),
         ],
