@@ -20,13 +20,15 @@ fn occurred_at(position: u64) -> Timestamp {
     Timestamp::from_micros(BASE + i64::try_from(position).unwrap() * HOUR - LAG)
 }
 
-/// Says when each event happened.
+/// Says when each event happened. Costs happened before all else: a figure takes its estimate out of the sums when it is recorded, also
+/// of sums as of an instant before the figure itself.
 fn dated(script: &Script) -> Script {
     let mut dated = script.clone();
     for fact in &mut dated.0 {
         if let Some(bytes) = &mut fact.business {
             let mut part: Value = serde_json::from_slice(bytes).unwrap();
-            part["occurred"] = occurred_at(fact.position).to_string().into();
+            let costs = EntryRef::decode(&fact.entry).unwrap().event_type.starts_with("cost.");
+            part["occurred"] = occurred_at(if costs { 0 } else { fact.position }).to_string().into();
             *bytes = part.to_string().into_bytes();
         }
     }
@@ -38,8 +40,9 @@ fn dated(script: &Script) -> Script {
 fn cut(script: &Script, known: u64, as_of: u64) -> Script {
     let mut cut = Script(script.0.iter().filter(|fact| fact.position <= known).cloned().collect());
     for fact in &mut cut.0 {
-        let annuls = EntryRef::decode(&fact.entry).unwrap().event_type == "event.annulled";
-        if fact.position > as_of && !annuls {
+        let event_type = EntryRef::decode(&fact.entry).unwrap().event_type;
+        let stays = event_type == "event.annulled" || event_type.starts_with("cost.");
+        if fact.position > as_of && !stays {
             fact.business = None;
         }
     }
