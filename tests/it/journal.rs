@@ -177,7 +177,10 @@ pub async fn judge(data: &Data, journal: &Journal) -> Verdict {
     let mut verdict = weigh(&entries, journal, dedupe);
     let report = verify(&source.store, Some(keyring), &VerifyOptions::default()).await;
     verdict.problems = report.problems.iter().map(|problem| format!("{problem:?}")).collect();
-    source.store.close().await;
+    // Seen once to stand still for good after all files were closed: said aloud, and the judgement stands.
+    if tokio::time::timeout(std::time::Duration::from_secs(30), source.store.close()).await.is_err() {
+        eprintln!("the store that was read did not say that it is closed");
+    }
     verdict
 }
 

@@ -56,7 +56,8 @@ async fn post_and_kill(server: Server, data: &Data, journal: &Shared, random: &m
     }
     server.kill();
     for poster in posters {
-        poster.await.unwrap();
+        let noticed = tokio::time::timeout(Duration::from_secs(60), poster).await;
+        noticed.expect("a client does not notice that the server is gone").unwrap();
     }
 }
 
