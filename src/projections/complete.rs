@@ -8,9 +8,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use super::Projection;
 use super::dims::DimsTable;
 use super::money::{Money, Pending, Undo};
-use crate::store::views::{
-    Account, DailyRow, DimsRow, LineRow, RecordAt, RecordRow, UndoneRow, UndoneState, ViewsBatch,
-};
+use crate::store::views::{Account, DailyRow, DimsRow, LineRow, RecordAt, RecordRow, UndoneRow, ViewsBatch};
 use crate::store::{Store, StoreError};
 
 /// What was looked up.
@@ -19,7 +17,7 @@ struct Known {
     records: HashMap<[u8; 16], Vec<RecordAt>>,
     names: HashMap<i64, DimsRow>,
     /// What was said about whether an entry counts, by the entry that said it and by the one it is about.
-    undone: Vec<UndoneState>,
+    undone: Vec<UndoneRow>,
     /// Lines that entries made themselves.
     lines: HashMap<i64, Vec<LineRow>>,
 }
@@ -153,44 +151,68 @@ async fn undone_known(
     Ok(())
 }
 
+impl Known {
+    /// Whether an entry counted in what had occurred by `at`, as the entries before `position` have it: the last word of those that
+    /// hold by then.
+    fn counted(&self, root: i64, position: i64, at: i64) -> bool {
+        let said = self.undone.iter().filter(|said| said.root == root && said.position < position && said.since <= at);
+        said.max_by_key(|said| said.position).is_none_or(|said| said.live)
+    }
+
+    /// Instants from `first` on at which a new last word changes whether an entry counts, each with the sign of the change: where it comes to
+    /// hold, and where words before it would have changed the matter later and no longer do.
+    fn changes(&self, word: UndoneRow, first: i64) -> Vec<(i64, i64)> {
+        let UndoneRow { position, root, live, since } = word;
+        let from = since.max(first);
+        let value = |counts: bool| i64::from(counts);
+        let mut before = value(self.counted(root, position, from));
+        let mut changes = vec![(from, value(live) - before)];
+        let earlier =
+            self.undone.iter().filter(|said| said.root == root && said.position < position && said.since > from);
+        let later: BTreeSet<i64> = earlier.map(|said| said.since).collect();
+        for at in later {
+            let next = value(self.counted(root, position, at));
+            changes.push((at, before - next));
+            before = next;
+        }
+        changes.retain(|(_, sign)| *sign != 0);
+        changes
+    }
+}
+
 /// Undoing an event takes it out of the sums and puts back what that event had taken out. The last word about an event
-/// counts.
+/// counts; what is said of an instant counts only what had happened by then, so a word holds from when its event happened, and one that
+/// turns another word around from when both had.
 fn apply(undo: Undo, lines: &mut Vec<LineRow>, undone: &mut Vec<UndoneRow>, known: &mut Known) {
-    let mut said: BTreeMap<i64, bool> = known
-        .undone
-        .iter()
-        .filter(|state| state.position == undo.target)
-        .map(|state| (state.root, !state.live))
-        .collect();
-    said.insert(undo.target, false);
-    for (root, live) in said {
-        let before = known
-            .undone
-            .iter()
-            .filter(|state| state.root == root && state.position < undo.position)
-            .max_by_key(|state| state.position)
-            .is_none_or(|state| state.live);
+    let turned = known.undone.iter().filter(|said| said.position == undo.target);
+    let mut words: BTreeMap<i64, (bool, i64)> =
+        turned.map(|said| (said.root, (!said.live, said.since.max(undo.occurred)))).collect();
+    words.insert(undo.target, (false, undo.occurred));
+    for (root, (live, since)) in words {
         if undone.iter().any(|row| row.position == undo.position && row.root == root) {
             continue;
         }
-        undone.push(UndoneRow { position: undo.position, root, live });
-        known.undone.push(UndoneState { position: undo.position, root, live });
-        if before == live {
-            continue;
+        let word = UndoneRow { position: undo.position, root, live, since };
+        let own = known.lines.get(&root).map_or(&[][..], Vec::as_slice);
+        // All lines of an entry happened at one instant.
+        let first = own.first().map_or(since, |line| line.occurred);
+        for (occurred, sign) in known.changes(word, first) {
+            let numbers = next_line(lines, undo.position)..;
+            for (number, line) in numbers.zip(own) {
+                lines.push(LineRow {
+                    position: undo.position,
+                    line: number,
+                    origin: root,
+                    kind: undo.kind.code(),
+                    amount: sign * line.amount,
+                    occurred,
+                    recorded: undo.recorded,
+                    ..*line
+                });
+            }
         }
-        let sign = if live { 1 } else { -1 };
-        let numbers = next_line(lines, undo.position)..;
-        for (number, line) in numbers.zip(known.lines.get(&root).map_or(&[][..], Vec::as_slice)) {
-            lines.push(LineRow {
-                position: undo.position,
-                line: number,
-                origin: root,
-                kind: undo.kind.code(),
-                amount: sign * line.amount,
-                recorded: undo.recorded,
-                ..*line
-            });
-        }
+        undone.push(word);
+        known.undone.push(word);
     }
 }
 

@@ -56,6 +56,9 @@ pub(super) struct Undo {
     pub target: i64,
     /// Why.
     pub kind: LineKind,
+    /// When what takes the target's place happened: sums as of an instant before it still have the target. [`i64::MIN`] where nothing takes
+    /// its place: that it was wrong is knowledge, and holds for every instant.
+    pub occurred: i64,
 }
 
 /// What all lines of an event share.
@@ -69,7 +72,7 @@ struct Common {
 
 impl Projection for Money {
     const NAME: &'static str = "money";
-    const VERSION: i64 = 2;
+    const VERSION: i64 = 3;
 
     fn reads(event_type: &str) -> bool {
         matches!(
@@ -100,12 +103,12 @@ impl Projection for Money {
         let read = if Money::reads(fact.entry.event_type) { fact.business()? } else { None };
         let Some(business) = read else {
             // The entry alone says that another one is corrected.
-            return corrects.map_or(Ok(()), |target| self.undo(fact, target, LineKind::Correction));
+            return corrects.map_or(Ok(()), |target| self.undo(fact, target, LineKind::Correction, i64::MIN));
         };
         let data: Data<'_> = business.data()?;
         if fact.entry.event_type == "event.annulled" {
             let target = data.position.ok_or(FoldError("target_missing"))?;
-            return self.undo(fact, target, LineKind::Annulment);
+            return self.undo(fact, target, LineKind::Annulment, i64::MIN);
         }
         self.event(fact, &business, &data, corrects)
     }
@@ -118,11 +121,11 @@ impl Projection for Money {
 }
 
 impl Money {
-    fn undo(&mut self, fact: &Fact<'_>, target: i64, kind: LineKind) -> Result<(), FoldError> {
+    fn undo(&mut self, fact: &Fact<'_>, target: i64, kind: LineKind, occurred: i64) -> Result<(), FoldError> {
         if !(0..fact.position).contains(&target) {
             return Err(FoldError("target_not_before"));
         }
-        let undo = Undo { position: fact.position, recorded: fact.recorded(), target, kind };
+        let undo = Undo { position: fact.position, recorded: fact.recorded(), target, kind, occurred };
         self.pending.push(Pending::Undo(undo));
         Ok(())
     }
@@ -144,8 +147,10 @@ impl Money {
         let named = if is_cost { refs.cost } else { refs.sale };
         // Our own decisions name a sale by the hash that the event they are about has.
         let of = named.as_deref().or(data.record.as_deref()).map(record).transpose()?;
+        let counter = counter(event_type, data);
         if let Some(target) = corrects {
-            self.undo(fact, target, LineKind::Correction)?;
+            let takes_place = !postings.is_empty() || counter.is_some();
+            self.undo(fact, target, LineKind::Correction, if takes_place { occurred } else { i64::MIN })?;
         }
 
         let names = data.names();
@@ -173,7 +178,7 @@ impl Money {
                 }
             }
         }
-        if let Some(account) = counter(event_type, data) {
+        if let Some(account) = counter {
             self.lines.push(common.line(number, account, LineKind::Count, 1, first_day));
         }
 
@@ -181,7 +186,7 @@ impl Money {
         let records = matches!(event_type, "revenue.recorded" | "cost.recorded" | "decision.price_recorded");
         if event_type == "cost.recorded" && data.replaces_estimate {
             let (position, recorded, kind) = (fact.position, fact.recorded(), LineKind::EstimateReplaced);
-            let undo = Undo { position, recorded, target: -1, kind };
+            let undo = Undo { position, recorded, target: -1, kind, occurred };
             self.pending.push(Pending::ReplaceEstimate { record, undo });
         }
         if records {

@@ -27,6 +27,7 @@ const SQLITE_VIEWS: &[(i64, &str, &str)] = &[
     (20, "consent targets", include_str!("../../migrations/sqlite/views/0020_consent_targets.sql")),
     (22, "journeys", include_str!("../../migrations/sqlite/views/0022_journeys.sql")),
     (24, "billing", include_str!("../../migrations/sqlite/views/0024_billing.sql")),
+    (25, "undone since", include_str!("../../migrations/sqlite/views/0025_undone_since.sql")),
 ];
 const POSTGRES: &[(i64, &str, &str)] = &[
     (1, "log", include_str!("../../migrations/postgres/0001_log.sql")),
@@ -38,6 +39,7 @@ const POSTGRES: &[(i64, &str, &str)] = &[
     (22, "lists", include_str!("../../migrations/postgres/0022_lists.sql")),
     (23, "journeys", include_str!("../../migrations/postgres/0023_journeys.sql")),
     (24, "billing", include_str!("../../migrations/postgres/0024_billing.sql")),
+    (25, "undone since", include_str!("../../migrations/postgres/0025_undone_since.sql")),
 ];
 
 /// Brings the three files of one ledger to this program's schema version.

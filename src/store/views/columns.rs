@@ -217,7 +217,7 @@ bulk!(
     [&row.record]
 );
 bulk!(RecordAt, row, [row.position, row.dims, i64::from(row.estimate)], [], [&row.record]);
-bulk!(UndoneRow, row, [row.position, row.root, i64::from(row.live)], [], []);
+bulk!(UndoneRow, row, [row.position, row.root, i64::from(row.live), row.since], [], []);
 bulk!(DailyRow, row, [row.day, row.dims, row.measure, row.value], [currency(&row.currency)], []);
 bulk!(HealthDailyRow, row, [row.day, row.events, row.absent], [&row.event_type], []);
 bulk!(HealthLastRow, row, [row.scope, row.position, row.recorded, row.events], [&row.name], []);

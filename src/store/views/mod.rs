@@ -25,7 +25,7 @@ pub use codes::{
 pub use commit::{ProjectionCursor, Track, ViewsBatch};
 pub use cursors::{CursorRow, Stage};
 pub use health::{HealthDay, HealthLast};
-pub use money::{MoneyFilter, MoneySum, RecordRow, UndoneState};
+pub use money::{MoneyFilter, MoneySum, RecordRow};
 pub use quarantine::QuarantineItem;
 pub use rows::{
     BillingRow, ConsentRow, DailyRow, DimsRow, HealthDailyRow, HealthLastRow, ItemRow, ItemUpdate, JourneyRow, LineRow,

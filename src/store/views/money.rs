@@ -3,7 +3,7 @@
 use sqlx::FromRow;
 
 use super::columns::{Bulk, pack, postgres_query, sqlite_query};
-use super::rows::{DimsRow, LineRow, RecordAt};
+use super::rows::{DimsRow, LineRow, RecordAt, UndoneRow};
 use super::sql;
 use crate::domain::time::Timestamp;
 use crate::store::db::{Db, on_db};
@@ -50,17 +50,6 @@ pub struct RecordRow {
     pub dims: DimsRow,
 }
 
-/// A statement that an entry counts or does not.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct UndoneState {
-    /// The entry that says so.
-    pub position: i64,
-    /// The entry it speaks of.
-    pub root: i64,
-    /// Whether it counts from then on.
-    pub live: bool,
-}
-
 /// position, line, account, kind, amount, dims, day, occurred, currency, record, then origin and recorded.
 type Line = (i64, i64, i64, i64, i64, i64, i64, i64, String, Vec<u8>);
 type WholeLine = (i64, i64, i64, i64, i64, i64, i64, i64, String, Vec<u8>, i64, i64);
@@ -70,6 +59,10 @@ fn line_row(row: WholeLine) -> Result<LineRow, StoreError> {
     let currency = array("money_lines", currency.as_bytes())?;
     let record = array("money_lines", &record)?;
     Ok(LineRow { position, line, origin, account, kind, amount, dims, day, occurred, recorded, currency, record })
+}
+
+fn undone_row((position, root, live, since): (i64, i64, i64, i64)) -> UndoneRow {
+    UndoneRow { position, root, live: live == 1, since }
 }
 
 type Found = (Vec<u8>, i64, i64, i64, String, String, String, String, String);
@@ -155,15 +148,15 @@ impl Store {
     }
 
     /// What the entries at the given positions undid or put back.
-    pub async fn money_undone_at(&self, generation: i64, positions: &[i64]) -> Result<Vec<UndoneState>, StoreError> {
-        let rows = at_positions!(self, UNDONE_AT, generation, positions, (i64, i64, i64));
-        Ok(rows.into_iter().map(|(position, root, live)| UndoneState { position, root, live: live == 1 }).collect())
+    pub async fn money_undone_at(&self, generation: i64, positions: &[i64]) -> Result<Vec<UndoneRow>, StoreError> {
+        let rows = at_positions!(self, UNDONE_AT, generation, positions, (i64, i64, i64, i64));
+        Ok(rows.into_iter().map(undone_row).collect())
     }
 
     /// Everything that was said about whether the given entries count.
-    pub async fn money_undone_of(&self, generation: i64, roots: &[i64]) -> Result<Vec<UndoneState>, StoreError> {
-        let rows = at_positions!(self, UNDONE_OF, generation, roots, (i64, i64, i64));
-        Ok(rows.into_iter().map(|(position, root, live)| UndoneState { position, root, live: live == 1 }).collect())
+    pub async fn money_undone_of(&self, generation: i64, roots: &[i64]) -> Result<Vec<UndoneRow>, StoreError> {
+        let rows = at_positions!(self, UNDONE_OF, generation, roots, (i64, i64, i64, i64));
+        Ok(rows.into_iter().map(undone_row).collect())
     }
 
     /// The lines that the entries at the given positions made themselves. Their recorded time is not read.

@@ -149,7 +149,7 @@ pub struct RecordAt {
     pub estimate: bool,
 }
 
-/// From `position` on, `root` counts or does not.
+/// From `position` on, `root` counts or does not, in what had occurred by `since` or later.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct UndoneRow {
     /// The entry that says so.
@@ -158,6 +158,8 @@ pub struct UndoneRow {
     pub root: i64,
     /// Whether it counts.
     pub live: bool,
+    /// From when on; [`i64::MIN`]: at every instant.
+    pub since: i64,
 }
 
 /// An addition to a daily sum.

@@ -359,8 +359,9 @@ pub(in crate::store) mod sqlite {
          substr($5, CAST(substr($3, i * 100 + 61, 20) AS INTEGER), CAST(substr($3, i * 100 + 81, 20) AS INTEGER)) \
          FROM series r WHERE i < $2";
     pub(in crate::store::views) const UNDONE_INSERT: &str = "INSERT INTO money_undone \
-         (ledger, generation, position, root, live) SELECT $1, $4, CAST(substr($3, i * 60 + 1, 20) AS INTEGER), \
-         CAST(substr($3, i * 60 + 21, 20) AS INTEGER), CAST(substr($3, i * 60 + 41, 20) AS INTEGER) FROM series r WHERE i < $2";
+         (ledger, generation, position, root, live, since) SELECT $1, $4, CAST(substr($3, i * 80 + 1, 20) AS INTEGER), \
+         CAST(substr($3, i * 80 + 21, 20) AS INTEGER), CAST(substr($3, i * 80 + 41, 20) AS INTEGER), \
+         CAST(substr($3, i * 80 + 61, 20) AS INTEGER) FROM series r WHERE i < $2";
     pub(in crate::store::views) const DAILY_INSERT: &str = "INSERT INTO money_daily \
          (ledger, generation, day, dims, measure, value, currency) SELECT $1, $4, CAST(substr($3, i * 120 + 1, 20) \
          AS INTEGER), CAST(substr($3, i * 120 + 21, 20) AS INTEGER), CAST(substr($3, i * 120 + 41, 20) AS INTEGER), \
@@ -418,10 +419,10 @@ pub(in crate::store) mod sqlite {
          money_records m JOIN money_dims d ON d.ledger = m.ledger AND d.generation = m.generation AND d.id = m.dims \
          WHERE r.i < $2 AND m.ledger = $1 AND m.generation = $4 AND m.record = substr($3, r.i * 16 + 1, 16)";
     pub(in crate::store::views) const UNDONE_AT: &str = "SELECT m.position, m.root, \
-         m.live FROM series r CROSS JOIN money_undone m WHERE r.i < $2 AND m.ledger = $1 AND m.generation = $4 AND m.position = \
+         m.live, m.since FROM series r CROSS JOIN money_undone m WHERE r.i < $2 AND m.ledger = $1 AND m.generation = $4 AND m.position = \
          CAST(substr($3, r.i * 20 + 1, 20) AS INTEGER)";
     pub(in crate::store::views) const UNDONE_OF: &str = "SELECT m.position, m.root, \
-         m.live FROM series r CROSS JOIN money_undone m WHERE r.i < $2 AND m.ledger = $1 AND m.generation = $4 AND m.root = \
+         m.live, m.since FROM series r CROSS JOIN money_undone m WHERE r.i < $2 AND m.ledger = $1 AND m.generation = $4 AND m.root = \
          CAST(substr($3, r.i * 20 + 1, 20) AS INTEGER)";
     pub(in crate::store::views) const LINES_AT: &str = "SELECT m.position, m.line, \
          m.account, m.kind, m.amount, m.dims, m.day, m.occurred, m.currency, m.record FROM series r CROSS JOIN money_lines \
@@ -473,8 +474,8 @@ pub(in crate::store) mod postgres {
          $12::text[], $13::text[], $14::bytea[], $15::bytea[])";
     pub(in crate::store::views) const RECORDS_INSERT: &str = "INSERT INTO money_records (ledger, generation, position, dims, estimate, record) SELECT $1::bytea, \
          $2::bigint, * FROM UNNEST($3::bigint[], $4::bigint[], $5::bigint[], $6::bytea[])";
-    pub(in crate::store::views) const UNDONE_INSERT: &str = "INSERT INTO money_undone (ledger, generation, position, root, live) SELECT $1::bytea, $2::bigint, * FROM \
-         UNNEST($3::bigint[], $4::bigint[], $5::bigint[])";
+    pub(in crate::store::views) const UNDONE_INSERT: &str = "INSERT INTO money_undone (ledger, generation, position, root, live, since) SELECT $1::bytea, $2::bigint, * FROM \
+         UNNEST($3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[])";
     pub(in crate::store::views) const DAILY_INSERT: &str = "INSERT INTO money_daily (ledger, generation, day, dims, measure, value, currency) SELECT $1::bytea, \
          $2::bigint, * FROM UNNEST($3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::text[]) AS r WHERE \
          true ON CONFLICT (ledger, generation, day, dims, measure, currency) DO UPDATE SET value = money_daily.value \
@@ -503,9 +504,9 @@ pub(in crate::store) mod postgres {
     pub(in crate::store::views) const RECORDS_AT: &str = "SELECT m.record, m.position, m.estimate, d.id, d.campaign, d.channel, d.source, d.seller, d.vendor FROM \
          money_records m JOIN money_dims d ON d.ledger = m.ledger AND d.generation = m.generation AND d.id = m.dims \
          WHERE m.ledger = $1 AND m.generation = $2 AND m.record = ANY($3::bytea[])";
-    pub(in crate::store::views) const UNDONE_AT: &str = "SELECT m.position, m.root, m.live FROM money_undone m WHERE m.ledger = $1 AND m.generation = $2 AND \
+    pub(in crate::store::views) const UNDONE_AT: &str = "SELECT m.position, m.root, m.live, m.since FROM money_undone m WHERE m.ledger = $1 AND m.generation = $2 AND \
          m.position = ANY($3::bigint[])";
-    pub(in crate::store::views) const UNDONE_OF: &str = "SELECT m.position, m.root, m.live FROM money_undone m WHERE m.ledger = $1 AND m.generation = $2 AND m.root \
+    pub(in crate::store::views) const UNDONE_OF: &str = "SELECT m.position, m.root, m.live, m.since FROM money_undone m WHERE m.ledger = $1 AND m.generation = $2 AND m.root \
          = ANY($3::bigint[])";
     pub(in crate::store::views) const LINES_AT: &str = "SELECT m.position, m.line, m.account, m.kind, m.amount, m.dims, m.day, m.occurred, m.currency, m.record \
          FROM money_lines m WHERE m.ledger = $1 AND m.generation = $2 AND m.position = ANY($3::bigint[]) AND \

@@ -97,7 +97,12 @@ pub async fn fold_into(store: &Store, script: &Script, sizes: &[usize]) {
 
 pub fn groupings() -> Vec<BTreeSet<Dimension>> {
     let all = [Dimension::Day, Dimension::Campaign, Dimension::Channel, Dimension::Source, Dimension::Seller];
-    (0..32).map(|bits| (0..5).filter(|place| bits >> place & 1 == 1).map(|place| all[place]).collect()).collect()
+    let mut some: Vec<BTreeSet<Dimension>> =
+        (0..32).map(|bits| (0..5).filter(|place| bits >> place & 1 == 1).map(|place| all[place]).collect()).collect();
+    let others = [Dimension::Week, Dimension::Month, Dimension::Vendor];
+    some.extend(others.map(|dimension| BTreeSet::from([dimension])));
+    some.push(others.into_iter().chain([Dimension::Seller]).collect());
+    some
 }
 
 /// Everything that readers can see of a ledger.

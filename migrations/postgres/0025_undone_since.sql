@@ -1,0 +1,2 @@
+-- From when on a statement of money_undone holds, in occurred time; the least number: at every instant.
+ALTER TABLE views.money_undone ADD COLUMN since BIGINT NOT NULL DEFAULT (-9223372036854775808);
