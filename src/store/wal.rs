@@ -110,3 +110,41 @@ impl Store {
         Ok(emptied)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::ids::LedgerId;
+    use crate::store::Location;
+    use crate::store::views::{ProjectionCursor, Track};
+
+    async fn written(store: &Store, generations: std::ops::Range<i64>) {
+        for generation in generations {
+            let cursor = ProjectionCursor { projection: "money", generation };
+            store.views_cursor_create(cursor, 1, Track::Building).await.unwrap();
+        }
+    }
+
+    #[tokio::test]
+    async fn bytes_in_use_are_told_and_a_log_begins_anew_without_losing_its_length() {
+        let folder = tempfile::tempdir().unwrap();
+        let location = Location::Sqlite(folder.path().to_path_buf());
+        let store = Store::open(&location, LedgerId::from_bytes([1; 16])).await.unwrap();
+        let length = || std::fs::metadata(folder.path().join("views.db-wal")).unwrap().len();
+        store.wal_truncate().await.unwrap();
+        assert_eq!((store.wal_bytes(WalFile::Views).await.unwrap(), length()), (0, 0));
+        written(&store, 0..100).await;
+        let (used, long) = (store.wal_bytes(WalFile::Views).await.unwrap(), length());
+        assert!(used >= 100 * u64::from(SQLITE_PAGE_BYTES) && long > used, "{used} of {long}");
+        assert_eq!(store.wal_bytes(WalFile::Log).await.unwrap(), 0, "each file has a log of its own");
+        store.wal_copy(WalFile::Views).await.unwrap();
+        assert_eq!(length(), long, "a copy begins nothing anew");
+        store.wal_restart(WalFile::Views).await.unwrap();
+        written(&store, 100..101).await;
+        let again = store.wal_bytes(WalFile::Views).await.unwrap();
+        assert!(again > 0 && again * 10 < used, "{again} after {used}");
+        assert_eq!(length(), long);
+        store.wal_truncate().await.unwrap();
+        assert_eq!(length(), 0, "what must not stay readable is cut off");
+    }
+}

@@ -177,10 +177,8 @@ pub async fn judge(data: &Data, journal: &Journal) -> Verdict {
     let mut verdict = weigh(&entries, journal, dedupe);
     let report = verify(&source.store, Some(keyring), &VerifyOptions::default()).await;
     verdict.problems = report.problems.iter().map(|problem| format!("{problem:?}")).collect();
-    // Seen once to stand still for good after all files were closed: said aloud, and the judgement stands.
-    if tokio::time::timeout(std::time::Duration::from_secs(30), source.store.close()).await.is_err() {
-        eprintln!("the store that was read did not say that it is closed");
-    }
+    let closed = tokio::time::timeout(std::time::Duration::from_secs(60), source.store.close()).await;
+    assert!(closed.is_ok(), "the store that was read does not close");
     verdict
 }
 
