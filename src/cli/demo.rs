@@ -11,15 +11,14 @@ use tokio::net::TcpListener;
 use super::seed::{self, DAYS, Seeded};
 use super::{Failure, Outcome, failed, serve};
 use crate::app::{App, InitOptions, Initialised};
-use crate::decisions::{BillingError, CreditAsked, InvoiceAsked, Run};
-use crate::domain::time::Timestamp;
+use crate::decisions::{BillingError, DocumentAsked, InvoiceAsked, Run};
+use crate::domain::time::{Timestamp, day_text};
 use crate::http::state::Service;
 use crate::ingest::admit::SubmitOptions;
 use crate::ingest::create::SERVICE;
 use crate::ingest::forms::Received;
 use crate::ingest::{Ledger, Outcome as EventOutcome};
 use crate::policy::pricing::Period;
-use crate::views::day_text;
 
 /// How to show it.
 #[derive(Debug, Args)]
@@ -134,21 +133,13 @@ async fn bill(service: &Service, now: Timestamp) -> Outcome {
     for seller in seed::SELLERS {
         let month: String = day_text(day_to).chars().take(7).collect();
         let number = format!("{month}-{seller}");
-        let asked = InvoiceAsked {
-            number,
-            seller: seller.to_owned(),
-            currency: None,
-            day_from,
-            day_to,
-            due: Some(day_to + 15),
-        };
-        let (_, issued) = service.biller.invoice(run, &asked, false).await.map_err(failed)?;
-        if issued.is_none() {
-            return Err(Failure::Failed(format!("no invoice was issued for {seller}")));
-        }
-        let number = format!("{}-credit", asked.number);
-        let credit = CreditAsked { number, seller: seller.to_owned(), currency: None, day_to };
-        match service.biller.credit_note(run, &credit, false).await {
+        let invoice = InvoiceAsked { day_from, due: Some(day_to + 15) };
+        let mut asked =
+            DocumentAsked { number, seller: seller.to_owned(), currency: None, day_to, invoice: Some(invoice) };
+        service.biller.document(run, &asked, false).await.map_err(failed)?;
+        asked.number.push_str("-credit");
+        asked.invoice = None;
+        match service.biller.document(run, &asked, false).await {
             Ok(_) | Err(BillingError::Nothing) => {}
             Err(error) => return Err(failed(error)),
         }

@@ -3,8 +3,7 @@
 
 use serde_json::{Value, json};
 
-use crate::domain::time::Timestamp;
-use crate::views::day_text;
+use crate::domain::time::{Timestamp, day_text};
 
 /// Days of history.
 pub(super) const DAYS: i64 = 120;

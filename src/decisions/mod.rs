@@ -28,7 +28,7 @@ mod sources;
 
 pub use audit::{Audit, AuditError, Decision, Finding, Revocation, Span, audit};
 pub use billing::{
-    Biller, BillingError, CreditAsked, Drawn, InvoiceAsked, Item, Line, PriceReplay, Rated, Run, replay_price,
+    Biller, BillingError, DocumentAsked, Drawn, InvoiceAsked, Item, Line, PriceReplay, Rated, Run, replay_price,
 };
 pub use compliance::{Compliance, FindingRow, Lags, RevocationRow};
 pub use gate::{DecideError, Decided, Gate};

@@ -6,6 +6,10 @@
 //! answered or not. One lane per ledger, on the server that appends, so that caps and weights cannot race; each decision names the
 //! one before it.
 
+mod cards;
+mod record;
+mod replay;
+
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
@@ -21,15 +25,16 @@ use crate::domain::ids::{EventId, PrincipalId, uuid_v7};
 use crate::domain::money::{Currency, Micros};
 use crate::domain::nanp::area_codes;
 use crate::domain::parts::PartKind;
-use crate::domain::time::{MICROS_PER_SECOND, Timestamp};
+use crate::domain::time::Timestamp;
 use crate::ingest::admit::SubmitOptions;
 use crate::ingest::forms::Received;
 use crate::ingest::read::ReadError;
 use crate::ingest::{Ledger, Outcome, Receipt, SubmitError};
-use crate::policy::routing::{
-    Assigned, Choice, ConsentRule, Lead, Plan, PlanError, Pool, Price, Standings, builtin, choose,
-};
+use crate::policy::routing::{Assigned, ConsentRule, Lead, Plan, PlanError, Pool, Price, Standings, builtin, choose};
 use crate::policy::scoring::{Card, CardError, FactsError};
+
+use record::{Basis, data_of};
+pub use replay::{RouteReplay, replay_routes};
 
 const RECORDED: &str = "decision.routing_recorded";
 const ACTIVATED: &str = "policy.pack_activated";
@@ -207,16 +212,6 @@ impl State {
             self.standings.answered(pool, seller, took);
         }
         Ok(())
-    }
-
-    async fn card(&mut self, ledger: &Ledger, digest: &str) -> Result<Arc<Card>, RouteError> {
-        if let Some(card) = self.cards.get(digest) {
-            return Ok(Arc::clone(card));
-        }
-        let text = packs::document(ledger, digest).await.map_err(|_| RouteError::NoCard)?;
-        let card = Arc::new(Card::parse(&text)?);
-        self.cards.insert(digest.to_owned(), Arc::clone(&card));
-        Ok(card)
     }
 
     async fn plan(&mut self, ledger: &Ledger) -> Result<Arc<Plan>, RouteError> {
@@ -490,27 +485,6 @@ impl Router {
         }
     }
 
-    /// The score card in force; that of the build where none was activated.
-    ///
-    /// # Errors
-    /// [`RouteError::Card`] when it does not read, or [`RouteError`] when the log cannot be read.
-    pub(super) async fn card_in_force(&self, ledger: &Ledger) -> Result<Arc<Card>, RouteError> {
-        let mut state = self.state.lock().await;
-        state.catch_up(ledger).await?;
-        let Some(digest) = state.card.clone() else {
-            return Ok(Arc::new(crate::policy::scoring::builtin().ok_or(RouteError::NoPlan)?.clone()));
-        };
-        state.card(ledger, &digest).await
-    }
-
-    /// The card of a digest, as the log keeps it.
-    pub(super) async fn card_of(&self, ledger: &Ledger, digest: &str) -> Result<Arc<Card>, RouteError> {
-        match crate::policy::scoring::builtin().filter(|card| card.digest.to_string() == digest) {
-            Some(card) => Ok(Arc::new(card.clone())),
-            None => self.state.lock().await.card(ledger, digest).await,
-        }
-    }
-
     /// A copy of the standings as they are.
     ///
     /// # Errors
@@ -520,200 +494,4 @@ impl Router {
         state.catch_up(ledger).await?;
         Ok(state.standings.clone())
     }
-}
-
-/// What a decision was made from.
-struct Basis<'a> {
-    plan: &'a Plan,
-    pool: &'a Pool,
-    lead: &'a Lead,
-    id: &'a str,
-    now: Timestamp,
-    draw: &'a [u8; 32],
-    previous: Option<u64>,
-    released: &'a Option<Released>,
-}
-
-/// The data of `decision.routing_recorded`.
-fn data_of(basis: &Basis<'_>, choice: &Choice) -> Value {
-    let Basis { plan, pool, lead, .. } = basis;
-    let refused: Vec<Value> = choice
-        .refused
-        .iter()
-        .map(|(reason, sellers)| {
-            let named: Vec<&String> = sellers.iter().take(NAMED_MAX).collect();
-            json!({ "code": reason.code(), "count": sellers.len(), "sellers": named })
-        })
-        .collect();
-    let consent: Vec<Value> = choice
-        .consent
-        .iter()
-        .take(NAMED_MAX)
-        .map(|(seller, codes)| json!({ "candidate": seller, "codes": codes }))
-        .collect();
-    let money = |price: &Price| json!({ "amount": Micros::from_micros(price.micros).to_string(), "currency": price.currency.code() });
-    let bids: Vec<Value> = lead
-        .bids
-        .iter()
-        .take(NAMED_MAX)
-        .map(|(seller, price)| json!({ "candidate": seller, "price": money(price) }))
-        .collect();
-    let assigned = choice.assigned.as_ref();
-    let respond_by = pool
-        .sla_minutes
-        .filter(|_| assigned.is_some())
-        .and_then(|minutes| basis.now.checked_add_micros(i64::from(minutes) * 60 * MICROS_PER_SECOND));
-    let had: Vec<&String> = basis.released.iter().flat_map(|released| &released.sellers).collect();
-    let all = json!({
-        "decision": basis.id,
-        "pack": "routing",
-        "pack_sha256": plan.digest,
-        "zone": plan.zone.name(),
-        "now": basis.now,
-        "pool": pool.id,
-        "kind": "seller",
-        "strategy": pool.strategy.name(),
-        "chosen": assigned.map(|assigned| &assigned.seller),
-        "pass": assigned.map(|assigned| assigned.pass.to_string()),
-        "virtual_time": assigned.map(|assigned| assigned.virtual_time.to_string()),
-        "price": choice.price.as_ref().map(money),
-        "probability": choice.probability.map(probability),
-        "seed": choice.probability.map(|_| data_encoding::HEXLOWER.encode(basis.draw)),
-        "eligible": choice.eligible,
-        "in_line": choice.in_line,
-        "refused": refused,
-        "consent": consent,
-        "bids": bids,
-        "campaign": lead.campaign,
-        "lead_source": lead.source,
-        "vertical": lead.vertical,
-        "state": lead.state,
-        "band": lead.band,
-        "score": lead.score,
-        "excluded": lead.exclude,
-        "previous": basis.previous,
-        "respond_by": respond_by,
-        "reassigns": basis.released.as_ref().map(|released| &released.decision),
-        "reassign_reason": basis.released.as_ref().map(|released| &released.reason),
-        "released": basis.released.as_ref().map(|released| &released.data),
-        "had": had,
-    });
-    match all {
-        Value::Object(all) => {
-            let empty = |value: &Value| value.is_null() || value.as_array().is_some_and(Vec::is_empty);
-            Value::Object(all.into_iter().filter(|(_, value)| !empty(value)).collect())
-        }
-        other => other,
-    }
-}
-
-/// Millionths as a decimal text.
-fn probability(millionths: u32) -> String {
-    if millionths >= 1_000_000 { "1".to_owned() } else { format!("0.{millionths:06}") }
-}
-
-/// A routing decision computed again.
-#[derive(Debug, Clone)]
-pub struct RouteReplay {
-    /// Its position.
-    pub position: u64,
-    /// What it recorded.
-    pub recorded: Map<String, Value>,
-    /// Members that came out otherwise; none if it stands.
-    pub differs: Vec<String>,
-}
-
-/// Computes every routing decision up to `last` again, in order, from the plans, leads and draws that the log keeps; the answers
-/// of the consent are taken as recorded. `told` is called with each.
-///
-/// # Errors
-/// [`RouteError`] when the log, or a plan in it, cannot be read.
-pub async fn replay_routes(ledger: &Ledger, last: u64, mut told: impl FnMut(RouteReplay)) -> Result<(), RouteError> {
-    let mut state = State::default();
-    for position in ledger.noted_from(0).await? {
-        if position > last {
-            break;
-        }
-        if let Some(recorded) = business(ledger, position).await?
-            && recorded.contains_key("pool")
-            && recorded.contains_key("eligible")
-        {
-            let differs = again(ledger, &mut state, &recorded).await?;
-            told(RouteReplay { position, recorded, differs });
-        }
-        state.take(ledger, position).await?;
-    }
-    Ok(())
-}
-
-async fn again(ledger: &Ledger, state: &mut State, recorded: &Map<String, Value>) -> Result<Vec<String>, RouteError> {
-    let text = |name: &str| recorded.get(name).and_then(Value::as_str).map(str::to_owned);
-    let unknown = || RouteError::NoPlan;
-    let digest = text("pack_sha256").ok_or_else(unknown)?;
-    let active = state.active.replace(digest);
-    let plan = state.plan(ledger).await;
-    state.active = active;
-    let plan = plan?;
-    let pool = text("pool").and_then(|pool| plan.pool(&pool).cloned()).ok_or(RouteError::NoPool)?;
-    let items = |name: &str| recorded.get(name).and_then(Value::as_array).cloned().unwrap_or_default();
-    let price = |value: &Value| -> Option<Price> {
-        let micros = Micros::parse(value.get("amount")?.as_str()?).ok()?.micros();
-        Some(Price { micros, currency: Currency::parse(value.get("currency")?.as_str()?).ok()? })
-    };
-    let bids = items("bids");
-    let bid = |item: &Value| Some((item.get("candidate")?.as_str()?.to_owned(), price(item.get("price")?)?));
-    let lead = Lead {
-        campaign: text("campaign"),
-        source: text("lead_source"),
-        vertical: text("vertical"),
-        state: text("state"),
-        band: text("band"),
-        score: recorded.get("score").and_then(Value::as_i64),
-        exclude: items("excluded").iter().filter_map(|seller| seller.as_str().map(str::to_owned)).collect(),
-        bids: bids.iter().filter_map(bid).collect(),
-    };
-    let refused_by_consent: Vec<String> =
-        items("consent").iter().filter_map(|item| item.get("candidate")?.as_str().map(str::to_owned)).collect();
-    let now = text("now").and_then(|now| Timestamp::parse_rfc3339(&now).ok()).ok_or_else(unknown)?;
-    let mut draw = [0; 32];
-    if let Some(seed) = text("seed") {
-        data_encoding::HEXLOWER.decode_mut(seed.as_bytes(), &mut draw).map_err(|_| unknown())?;
-    }
-    let mut given_back = None;
-    if let Some(released) = recorded.get("released") {
-        let mut standings = state.standings.clone();
-        let members = [("released".to_owned(), released.clone()), ("zone".to_owned(), json!(plan.zone.name()))];
-        apply(&mut standings, &Map::from_iter(members));
-        given_back = Some(standings);
-    }
-    let standings = given_back.as_ref().unwrap_or(&state.standings);
-    let mut consent = |seller: &str| {
-        if refused_by_consent.iter().any(|refused| refused == seller) { Err(Vec::new()) } else { Ok(()) }
-    };
-    let choice = choose(&plan, &pool, &lead, standings, now, &draw, &mut consent);
-    let basis = Basis {
-        plan: &plan,
-        pool: &pool,
-        lead: &lead,
-        id: "",
-        now,
-        draw: &draw,
-        previous: state.last,
-        released: &None,
-    };
-    let data = data_of(&basis, &choice);
-    let names = [
-        "chosen",
-        "pass",
-        "virtual_time",
-        "price",
-        "probability",
-        "eligible",
-        "in_line",
-        "refused",
-        "previous",
-        "respond_by",
-    ];
-    let differs = names.iter().filter(|name| data.get(**name) != recorded.get(**name)).map(|name| (*name).to_owned());
-    Ok(differs.collect())
 }

@@ -93,7 +93,7 @@ impl Router {
         now: Option<Timestamp>,
         dry: bool,
     ) -> Result<ScoreAnswer, RouteError> {
-        let card = self.card_in_force(ledger).await?;
+        let card = self.card(ledger).await?;
         let stated = Facts { acts: BTreeMap::new(), features: question.features.clone() };
         stated.check(&card)?;
         for _ in 0..ATTEMPTS_MAX {
@@ -153,14 +153,6 @@ impl Router {
         Ok((card, receipt))
     }
 
-    /// The score card in force; that of the build where none was activated.
-    ///
-    /// # Errors
-    /// [`RouteError`] when the log, or the card in it, cannot be read.
-    pub async fn card(&self, ledger: &Ledger) -> Result<std::sync::Arc<Card>, RouteError> {
-        self.card_in_force(ledger).await
-    }
-
     /// The build's card is in the log before the first score that cites it, so that a later build computes the score again.
     async fn card_registered(&self, ledger: &Ledger, card: &Card, now: Option<Timestamp>) -> Result<(), RouteError> {
         if crate::policy::scoring::builtin().is_some_and(|built| built.digest == card.digest) {
@@ -193,7 +185,7 @@ impl Router {
         let differs = compared.iter().copied().filter(|name| recorded.get(*name) != again.get(*name)).collect();
         let today = match whole {
             true => {
-                let current = self.card_in_force(ledger).await?;
+                let current = self.card(ledger).await?;
                 let scored = evaluate(&current, &facts);
                 facts.check(&current).is_ok().then(|| (scored.score, scored.band.map(str::to_owned)))
             }

@@ -12,9 +12,9 @@ use crate::domain::email::Email;
 use crate::domain::identifier::IdentifierKind;
 use crate::domain::list::List;
 use crate::domain::phone::Phone;
-use crate::domain::time::Timestamp;
+use crate::domain::time::{Timestamp, day_text};
 use crate::ingest::Ledger;
-use crate::ingest::lists::{ListAnswer, day_text, said_at};
+use crate::ingest::lists::{ListAnswer, said_at};
 use crate::policy::contact::{Act, Channel, Contact, Facts, Number, Recipient, What, home_of, phone_place};
 use crate::schema::derive::email_facts;
 
@@ -163,7 +163,7 @@ pub(super) fn cited(
     }
     let mut cited: Vec<_> = newest.into_iter().map(|(list, (_, version, date))| (list, version, date)).collect();
     for ListAnswer { version, .. } in answers {
-        cited.push((version.list.family(), version.version.to_string(), Some(day_text(version.as_of))));
+        cited.push((version.list.family(), version.version.to_string(), Some(day_text(version.as_of.unix_days()))));
     }
     cited.dedup();
     cited.truncate(LISTS_MAX);

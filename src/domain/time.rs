@@ -215,6 +215,24 @@ impl<'de> Deserialize<'de> for Timestamp {
     }
 }
 
+/// Reads `YYYY-MM-DD` of the UTC calendar, in days since 1970-01-01; none if the text has another form or there is no such day.
+pub fn parse_day(text: &str) -> Option<i64> {
+    let (year, rest) = text.split_once('-')?;
+    let (month, day) = rest.split_once('-')?;
+    let digits = |field: &str| field.bytes().all(|byte| byte.is_ascii_digit());
+    if (year.len(), month.len(), day.len()) != (4, 2, 2) || ![year, month, day].into_iter().all(digits) {
+        return None;
+    }
+    let date = Timestamp::from_date(year.parse().ok()?, month.parse().ok()?, day.parse().ok()?);
+    date.map(Timestamp::unix_days)
+}
+
+/// `YYYY-MM-DD` of days since 1970-01-01.
+pub fn day_text(day: i64) -> String {
+    let (year, month, day) = Timestamp::from_micros(day.saturating_mul(MICROS_PER_DAY)).date();
+    format!("{year:04}-{month:02}-{day:02}")
+}
+
 /// A calendar quarter in UTC, the period of data keys and retention (design section 4). Ordinal is `year * 4 + q - 1`.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Quarter(u16);
@@ -375,6 +393,23 @@ mod tests {
 
     fn micros(text: &str) -> Result<i64, TimeError> {
         Timestamp::parse_rfc3339(text).map(Timestamp::micros)
+    }
+
+    #[test]
+    fn days_are_read_as_they_are_written() {
+        for (text, day) in [
+            ("1970-01-02", Some(1)),
+            ("2026-11-03", Some(20_760)),
+            ("1969-12-31", Some(-1)),
+            ("2026-02-31", None),
+            ("2026-2-03", None),
+            ("2026-+2-03", None),
+            ("2026-11-03T00:00:00Z", None),
+            ("soon", None),
+        ] {
+            assert_eq!(parse_day(text), day, "{text}");
+            assert!(day.is_none_or(|day| day_text(day) == text), "{text}");
+        }
     }
 
     #[test]

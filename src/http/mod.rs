@@ -34,9 +34,9 @@ use utoipa_swagger_ui::SwaggerUi;
 pub use serve::{Socket, serve};
 
 use api::{
-    attribution, billing, billing_items, compliance, decisions, events_post, events_read, exports, health, holds,
-    journal, keys as keys_api, ledgers, lists, log, merge, optimisation, privacy_acts, privacy_requests, proofs,
-    quarantine, retention, routing, schemas, scores, stages, stream, subjects, views,
+    attribution, billing, billing_documents, billing_items, compliance, decisions, events_post, events_read, exports,
+    health, holds, journal, keys as keys_api, ledgers, lists, log, merge, optimisation, privacy_acts, privacy_requests,
+    proofs, quarantine, retention, routing, schemas, scores, stages, stream, subjects, views,
 };
 use error::Problem;
 use front::{Front, front};
@@ -89,8 +89,8 @@ fn described() -> (Router<Arc<AppState>>, utoipa::openapi::OpenApi) {
         .routes(routes!(billing::billing_rate))
         .routes(routes!(billing::billing_invoice))
         .routes(routes!(billing::billing_credit_note))
-        .routes(routes!(billing::billing_documents))
-        .routes(routes!(billing::billing_document))
+        .routes(routes!(billing_documents::billing_documents))
+        .routes(routes!(billing_documents::billing_document))
         .routes(routes!(billing_items::billing_line))
         .routes(routes!(billing_items::billing_commissions))
         .routes(routes!(billing_items::billing_item))

@@ -11,7 +11,7 @@ use utoipa::ToSchema;
 
 use super::contact::Code;
 use super::retention::PolicyError;
-use crate::domain::time::Timestamp;
+use crate::domain::time::{Timestamp, parse_day};
 
 const TEXT: &str = include_str!("../../policies/exposure.toml");
 const DAY_MICROS: i64 = 86_400_000_000;
@@ -185,7 +185,7 @@ impl Law {
 }
 
 fn day(text: &str) -> Option<i64> {
-    Timestamp::parse_rfc3339(&format!("{text}T00:00:00Z")).ok().map(Timestamp::unix_days)
+    parse_day(text)
 }
 
 #[cfg(test)]

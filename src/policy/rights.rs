@@ -10,7 +10,7 @@ use serde::Deserialize;
 use super::retention::PolicyError;
 use crate::crypto::hash::{Digest, sha256};
 use crate::domain::parts::RetentionClass;
-use crate::domain::time::{MICROS_PER_DAY, Timestamp};
+use crate::domain::time::{MICROS_PER_DAY, Timestamp, day_text};
 
 const TEXT: &str = include_str!("../../policies/rights.toml");
 
@@ -219,8 +219,7 @@ impl Rights {
 
 /// `YYYY-MM-DD`.
 pub fn date(instant: Timestamp) -> String {
-    let (year, month, day) = instant.date();
-    format!("{year:04}-{month:02}-{day:02}")
+    day_text(instant.unix_days())
 }
 
 fn day(text: &str) -> Result<Timestamp, PolicyError> {

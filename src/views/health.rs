@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{ViewError, day_text};
-use crate::domain::time::Timestamp;
+use super::ViewError;
+use crate::domain::time::{Timestamp, day_text};
 use crate::store::Store;
 use crate::store::views::Stage;
 

@@ -6,6 +6,7 @@
 
 pub mod attribution;
 pub mod billing;
+pub mod cohorts;
 pub mod consent;
 pub mod health;
 pub mod matters;
@@ -21,7 +22,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::domain::money::Micros;
-use crate::domain::time::{MICROS_PER_DAY, Timestamp};
+use crate::domain::time::Timestamp;
 use crate::store::StoreError;
 
 /// Why a question has no answer.
@@ -62,12 +63,6 @@ impl Money {
     fn of(micros: i64, currency: &str) -> Money {
         Money { amount: Micros::from_micros(micros).to_string(), currency: currency.to_owned() }
     }
-}
-
-/// `YYYY-MM-DD` of days since 1970-01-01.
-pub fn day_text(day: i64) -> String {
-    let (year, month, day) = Timestamp::from_micros(day.saturating_mul(MICROS_PER_DAY)).date();
-    format!("{year:04}-{month:02}-{day:02}")
 }
 
 /// Names of the bits that are set.

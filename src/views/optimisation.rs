@@ -8,11 +8,11 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::attribution::{AttributionError, AttributionQuery, touch_earnings};
-use super::{Money, ViewError, day_text};
+use super::{Money, ViewError};
 use crate::domain::attribution::journey::Lookback;
 use crate::domain::budget::{Limits, Period, PlanError, Response, plan};
 use crate::domain::money::{Currency, Micros};
-use crate::domain::time::{MICROS_PER_DAY, Timestamp};
+use crate::domain::time::{MICROS_PER_DAY, Timestamp, day_text};
 use crate::store::Store;
 use crate::store::views::{Account, MoneyFilter, MoneySum, measures_cost};
 

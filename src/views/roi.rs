@@ -8,11 +8,29 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{Money, ViewError, day_text};
-use crate::domain::time::{MICROS_PER_DAY, Timestamp};
+use super::{Money, ViewError};
+use crate::domain::time::{MICROS_PER_DAY, Timestamp, day_text};
 use crate::store::Store;
 use crate::store::views::{Account, MoneyFilter, MoneySum, measures_cost, measures_revenue};
 
+/// Costs that come with each contact and sale.
+const VARIABLE: [Account; 6] =
+    [Account::Media, Account::Data, Account::Telephony, Account::Sms, Account::Email, Account::Payout];
+/// Every kind of cost, by the name of its account.
+pub const COST_KINDS: [Account; 12] = [
+    Account::Media,
+    Account::Data,
+    Account::Telephony,
+    Account::Sms,
+    Account::Email,
+    Account::Enrichment,
+    Account::Labour,
+    Account::Software,
+    Account::Compliance,
+    Account::Payout,
+    Account::PaymentFees,
+    Account::OtherCost,
+];
 /// Decimals of a ratio.
 const RATIO_SCALE: i128 = 10_000;
 
@@ -152,6 +170,8 @@ pub struct RoiMoney {
     pub gross: Money,
     /// Refunds, returns, chargebacks, clawbacks, credits and write-offs: gross less revenue.
     pub returns: Money,
+    /// Revenue less the costs that come with each contact and sale: media, data, telephony, sms, email, payout.
+    pub contribution: Money,
     /// Costs by kind: media, data, telephony, sms, email, enrichment, labour, software, compliance, payout, payment_fees, other.
     pub costs: BTreeMap<String, Money>,
     /// Cost / accepted leads; null without one. As all money a lead, to the micro-unit, halves to even.
@@ -295,6 +315,7 @@ impl Group {
         let revenue = sum(&measures_revenue)?;
         let gross = sum(&|measure| measures_revenue(measure) && measure < Account::Returns.code())?;
         let cost = sum(&measures_cost)?;
+        let variable = sum(&|measure| VARIABLE.iter().any(|account| account.code() == measure))?;
         let media = accounts.get(&Account::Media.code()).copied().unwrap_or(0);
         let margin = revenue.checked_sub(cost).ok_or(ViewError::TooLarge)?;
         let returns = gross.checked_sub(revenue).ok_or(ViewError::TooLarge)?;
@@ -311,6 +332,7 @@ impl Group {
             roi: ratio(margin, cost),
             gross: Money::of(gross, currency),
             returns: Money::of(returns, currency),
+            contribution: Money::of(revenue.checked_sub(variable).ok_or(ViewError::TooLarge)?, currency),
             costs: kinds.filter_map(kind).collect(),
             cpl: each(cost, Account::AcceptedLeads),
             cpl_gross: each(cost, Account::Leads),

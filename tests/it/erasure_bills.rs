@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::json;
-use tallystick::decisions::{Biller, Gate, InvoiceAsked, Run};
+use tallystick::decisions::{Biller, DocumentAsked, Gate, InvoiceAsked, Run};
 use tallystick::domain::ids::PrincipalId;
 use tallystick::domain::time::Timestamp;
 use tallystick::ingest::Ledger;
@@ -59,15 +59,14 @@ async fn what_erased_persons_brought_stays_billed() {
     }
     let rated = biller.rate(run(&rows)).await.unwrap();
     assert_eq!((rated.priced, rated.refused), (2, 0), "also of the one who was erased before");
-    let invoice = InvoiceAsked {
+    let invoice = DocumentAsked {
         number: "i-1".to_owned(),
         seller: "broker-a".to_owned(),
         currency: None,
-        day_from: 20_758,
         day_to: 20_787,
-        due: None,
+        invoice: Some(InvoiceAsked { day_from: 20_758, due: None }),
     };
-    let (drawn, issued) = biller.invoice(run(&rows), &invoice, false).await.unwrap();
+    let (drawn, issued) = biller.document(run(&rows), &invoice, false).await.unwrap();
     assert_eq!((drawn.total, drawn.lines[0].items.len()), (180_000_000, 4));
     rows.wait_for(bench.ledger.size() - 1, Duration::from_secs(30)).await.unwrap();
     let before = view(&bench.ledger).await;

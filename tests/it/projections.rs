@@ -149,6 +149,59 @@ async fn refund_takes_the_names_of_its_sale_and_a_correction_replaces() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_vendor_and_a_month_have_their_costs_by_kind_and_figures_a_piece() {
+    let (_folder, store) = sqlite().await;
+    let mut script = Script::default();
+    let names = |data: serde_json::Value| {
+        let mut data = data;
+        data["vendor"] = json!("list-house");
+        data
+    };
+    for number in 1..=3 {
+        script.data("lead.received", names(json!({})));
+        let sale = json!({ "sale": hash(number) });
+        script.with_refs("revenue.recorded", names(json!({ "kind": "lead_sale", "amount": usd("100.00") })), sale);
+    }
+    script.data("lead.accepted", names(json!({ "seller": "broker-a" })));
+    let back = json!({ "sale": hash(1) });
+    script.with_refs("revenue.refunded", names(json!({ "amount": usd("50.00"), "reason": "quality" })), back);
+    for (kind, amount) in [("media", "80.00"), ("data", "20.00"), ("labour", "30.00")] {
+        script.data("cost.recorded", names(json!({ "kind": kind, "amount": usd(amount) })));
+    }
+    let store = fold(&store, 9, &script, &[3]).await;
+    let by = BTreeSet::from([Dimension::Vendor, Dimension::Month]);
+    let asked = RoiQuery { by, vendor: Some("list-house".to_owned()), ..RoiQuery::default() };
+    let answer = roi(&store, &asked).await.unwrap();
+    // The accepted lead is of a seller too; it is of the same vendor and month.
+    let [row] = answer.rows.as_slice() else { panic!("{answer:?}") };
+    assert_eq!((row.vendor.as_deref(), row.month.as_deref()), (Some("list-house"), Some("2026-09")));
+    let money = serde_json::to_value(&row.money[0]).unwrap();
+    let shown = |name: &str| money[name].get("amount").unwrap_or(&money[name]).clone();
+    for (name, figure) in [
+        ("gross", "300.00"),
+        ("returns", "50.00"),
+        ("revenue", "250.00"),
+        ("cost", "130.00"),
+        ("margin", "120.00"),
+        ("contribution", "150.00"),
+        ("roi", "0.9231"),
+        ("roas", "3.1250"),
+        ("return_rate", "0.1667"),
+        ("cpl", "130.00"),
+        ("cpl_gross", "43.333333"),
+        ("cac", "43.333333"),
+        ("effective_price", "83.333333"),
+    ] {
+        assert_eq!(shown(name), json!(figure), "{name}");
+    }
+    assert_eq!(money["costs"], json!({ "data": usd("20.00"), "labour": usd("30.00"), "media": usd("80.00") }));
+    let weeks = roi(&store, &RoiQuery { by: BTreeSet::from([Dimension::Week]), ..RoiQuery::default() }).await.unwrap();
+    assert_eq!(weeks.rows.iter().map(|row| row.week.as_deref()).collect::<Vec<_>>(), [Some("2026-09-21")]);
+    let none = roi(&store, &RoiQuery { vendor: Some("other".to_owned()), ..RoiQuery::default() }).await.unwrap();
+    assert!(none.rows.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn estimate_is_replaced_and_a_period_is_spread_over_its_days() {
     let (_folder, store) = sqlite().await;
     let mut script = Script::default();

@@ -12,10 +12,10 @@ use serde_json::{Value, json};
 use super::{Biller, BillingError, Run, active, amount, business, by_digest, member, money, said};
 use crate::domain::money::{Currency, Micros, MoneyError};
 use crate::domain::parts::PartKind;
+use crate::domain::time::{Timestamp, day_text, parse_day};
 use crate::ingest::Receipt;
 use crate::policy::pricing::{Contract, Period, Pricing, true_up, volume_settled};
 use crate::store::views::{Account, BillingAct, BillingDocument, LineKind, Receivable};
-use crate::views::day_text;
 
 /// Lines of a document.
 const LINES_MAX: usize = 500;
@@ -24,34 +24,28 @@ const CHUNK: usize = 500;
 /// Periods that one invoice settles.
 const PERIODS_MAX: usize = 400;
 
-/// An invoice to be drawn.
+/// A document to be drawn.
 #[derive(Debug, Clone)]
-pub struct InvoiceAsked {
+pub struct DocumentAsked {
     /// Its number; used once.
     pub number: String,
-    /// Who pays.
+    /// Who pays or is credited.
     pub seller: String,
     /// ISO 4217 code; absent: the only one that the seller has receivables in.
     pub currency: Option<String>,
-    /// First day of the period whose minimums and settlements are due, since 1970-01-01. Open items of earlier days are on it too.
-    pub day_from: i64,
-    /// Last day billed.
+    /// Last day billed or credited, since 1970-01-01.
     pub day_to: i64,
-    /// Day payment is due.
-    pub due: Option<i64>,
+    /// What an invoice has besides; none: a credit note.
+    pub invoice: Option<InvoiceAsked>,
 }
 
-/// A credit note to be drawn.
-#[derive(Debug, Clone)]
-pub struct CreditAsked {
-    /// Its number; used once.
-    pub number: String,
-    /// Who is credited.
-    pub seller: String,
-    /// ISO 4217 code; absent: the only one that the seller has receivables in.
-    pub currency: Option<String>,
-    /// Last day of what is credited.
-    pub day_to: i64,
+/// What an invoice has besides.
+#[derive(Debug, Clone, Copy)]
+pub struct InvoiceAsked {
+    /// First day of the period whose minimums and settlements are due. Open items of earlier days are on it too.
+    pub day_from: i64,
+    /// Day payment is due.
+    pub due: Option<i64>,
 }
 
 /// An entry on a line.
@@ -100,7 +94,7 @@ pub struct Drawn {
 }
 
 /// What a document is drawn for.
-struct Asked<'a> {
+struct Drawing<'a> {
     act: BillingAct,
     seller: &'a str,
     currency: Currency,
@@ -123,14 +117,15 @@ struct Origin {
 }
 
 impl Biller {
-    /// Rates, draws an invoice and, unless `dry`, issues it.
+    /// Rates, draws an invoice or a credit note and, unless `dry`, issues it.
     ///
     /// # Errors
-    /// [`BillingError::Nothing`], [`BillingError::Sign`], [`BillingError::Currencies`], and as [`Biller::rate`].
-    pub async fn invoice(
+    /// [`BillingError::Nothing`], [`BillingError::Sign`], [`BillingError::NumberUsed`], [`BillingError::Currencies`], and as
+    /// [`Biller::rate`].
+    pub async fn document(
         &self,
         run: Run<'_>,
-        asked: &InvoiceAsked,
+        asked: &DocumentAsked,
         dry: bool,
     ) -> Result<(Drawn, Option<Receipt>), BillingError> {
         if !dry {
@@ -148,12 +143,13 @@ impl Biller {
             Err(BillingError::NoContract) => None,
             Err(error) => return Err(error),
         };
-        let currency = currency_of(run, &asked.seller, asked.currency.as_deref()).await?;
-        let of = Asked {
-            act: BillingAct::Invoice,
+        // What was given back is given back under no contract: only invoices settle.
+        let contract = contract.filter(|_| asked.invoice.is_some());
+        let of = Drawing {
+            act: if asked.invoice.is_some() { BillingAct::Invoice } else { BillingAct::CreditNote },
             seller: &asked.seller,
-            currency,
-            day_from: Some(asked.day_from),
+            currency: currency_of(run, &asked.seller, asked.currency.as_deref()).await?,
+            day_from: asked.invoice.map(|invoice| invoice.day_from),
             day_to: asked.day_to,
             considered: run.ledger.size(),
             below: u64::MAX,
@@ -164,55 +160,16 @@ impl Biller {
             return Ok((drawn, None));
         }
         let mut data = said(json!({
-            "number": asked.number, "seller": asked.seller, "period_from": day_text(asked.day_from),
-            "period_to": day_text(asked.day_to), "due_on": asked.due.map(day_text),
-            "pack_sha256": contract.as_ref().map(|contract| contract.digest),
+            "number": asked.number, "seller": asked.seller, "period_from": of.day_from.map(day_text),
+            "period_to": day_text(asked.day_to), "due_on": asked.invoice.and_then(|invoice| invoice.due).map(day_text),
+            "pack_sha256": contract.map(|contract| contract.digest),
         }));
         data.extend(drawn.data());
-        let receipt =
-            run.ledger.record_own("billing.invoice_issued", None, Value::Object(data), run.actor, run.now).await?;
-        Ok((drawn, Some(receipt)))
-    }
-
-    /// Rates, draws a credit note and, unless `dry`, issues it.
-    ///
-    /// # Errors
-    /// As [`Biller::invoice`].
-    pub async fn credit_note(
-        &self,
-        run: Run<'_>,
-        asked: &CreditAsked,
-        dry: bool,
-    ) -> Result<(Drawn, Option<Receipt>), BillingError> {
-        if !dry {
-            match self.rate(run).await {
-                Ok(_) | Err(BillingError::NoContract) => {}
-                Err(error) => return Err(error),
-            }
-        }
-        let _lane = self.lane.lock().await;
-        run.caught_up().await?;
-        number_free(run, &asked.number).await?;
-        let currency = currency_of(run, &asked.seller, asked.currency.as_deref()).await?;
-        let of = Asked {
-            act: BillingAct::CreditNote,
-            seller: &asked.seller,
-            currency,
-            day_from: None,
-            day_to: asked.day_to,
-            considered: run.ledger.size(),
-            below: u64::MAX,
+        let event_type = match of.act {
+            BillingAct::Invoice => "billing.invoice_issued",
+            _ => "billing.credit_note_issued",
         };
-        let drawn = draw(run, &of, None).await?;
-        checked(&drawn)?;
-        if dry {
-            return Ok((drawn, None));
-        }
-        let mut data =
-            said(json!({ "number": asked.number, "seller": asked.seller, "period_to": day_text(asked.day_to) }));
-        data.extend(drawn.data());
-        let receipt =
-            run.ledger.record_own("billing.credit_note_issued", None, Value::Object(data), run.actor, run.now).await?;
+        let receipt = run.ledger.record_own(event_type, None, Value::Object(data), run.actor, run.now).await?;
         Ok((drawn, Some(receipt)))
     }
 
@@ -235,11 +192,11 @@ impl Biller {
             Some(digest) => Some(by_digest(run.ledger, &mut lane, digest).await?),
             None => None,
         };
-        let of = Asked {
+        let of = Drawing {
             act: document.act,
             seller: &document.seller,
             currency: Currency::parse(&document.currency)?,
-            day_from: member(&part, "period_from").and_then(day_of),
+            day_from: member(&part, "period_from").and_then(parse_day),
             day_to: document.day_to,
             considered: document.considered,
             below: position,
@@ -301,19 +258,12 @@ fn checked(drawn: &Drawn) -> Result<(), BillingError> {
     Ok(())
 }
 
-fn day_of(text: &str) -> Option<i64> {
-    let mut fields = text.splitn(3, '-');
-    let (year, month, day) = (fields.next()?, fields.next()?, fields.next()?);
-    let date = crate::domain::time::Timestamp::from_date(year.parse().ok()?, month.parse().ok()?, day.parse().ok()?);
-    date.map(crate::domain::time::Timestamp::unix_days)
-}
-
 /// The currency asked for, else the only one that the seller has receivables in.
 async fn currency_of(run: Run<'_>, seller: &str, asked: Option<&str>) -> Result<Currency, BillingError> {
     if let Some(code) = asked {
         return Ok(Currency::parse(code)?);
     }
-    let (all, ever) = (crate::domain::time::Timestamp::MAX, crate::domain::time::Timestamp::MAX);
+    let (all, ever) = (Timestamp::MAX, Timestamp::MAX);
     let balances = run.ledger.store().seller_balances(all, ever).await?;
     let found: BTreeSet<String> = balances
         .into_iter()
@@ -367,7 +317,7 @@ fn holder<'a>(line: &Receivable, before: &[&'a BillingDocument], considered: u64
     holder.filter(|holder| counts(holder, considered))
 }
 
-async fn draw(run: Run<'_>, asked: &Asked<'_>, contract: Option<&Contract>) -> Result<Drawn, BillingError> {
+async fn draw(run: Run<'_>, asked: &Drawing<'_>, contract: Option<&Contract>) -> Result<Drawn, BillingError> {
     let store = run.ledger.store();
     let all = store.billing_documents(Some(asked.seller)).await?;
     let earlier = |document: &&BillingDocument| {
@@ -436,7 +386,7 @@ async fn settled_before(run: Run<'_>, before: &[&BillingDocument]) -> Result<Vec
     let mut all = Vec::with_capacity(before.len());
     for document in before {
         let part = business(&run.ledger.open_entry(document.position).await?);
-        let from = part.as_ref().and_then(|part| member(part, "period_from")).and_then(day_of);
+        let from = part.as_ref().and_then(|part| member(part, "period_from")).and_then(parse_day);
         all.extend(from.map(|from| (from, document.day_to)));
     }
     Ok(all)
@@ -445,7 +395,7 @@ async fn settled_before(run: Run<'_>, before: &[&BillingDocument]) -> Result<Vec
 /// Minimums that were not reached and units that fell into a cheaper tier, of whole periods that no invoice settled before.
 fn settlements(
     contract: &Contract,
-    asked: &Asked<'_>,
+    asked: &Drawing<'_>,
     day_from: i64,
     settled: &[(i64, i64)],
     lines: &[Receivable],

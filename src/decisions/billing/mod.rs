@@ -13,7 +13,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use document::{CreditAsked, Drawn, InvoiceAsked, Item, Line};
+pub use document::{DocumentAsked, Drawn, InvoiceAsked, Item, Line};
 pub use price::Rated;
 pub use replay::{PriceReplay, replay_price};
 

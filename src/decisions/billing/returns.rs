@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::price::{Draft, Rated, record_all};
 use super::{BillingError, Run, amount, business, member, money, said};
-use crate::domain::time::{MICROS_PER_DAY, Timestamp};
+use crate::domain::time::{MICROS_PER_DAY, Timestamp, day_text};
 use crate::policy::pricing::{Contract, ReturnAsked, ReturnTotals, return_judged};
 use crate::store::views::{BillingAct, SaleMove};
 
@@ -77,7 +77,7 @@ async fn judged(
         "accepted": verdict.is_ok(),
         "code": verdict.err().map(|refusal| refusal.code()),
         "sold": sold.position,
-        "sold_on": crate::views::day_text(sold.day),
+        "sold_on": day_text(sold.day),
         "asked": asked.map(|(micros, currency)| money(micros, currency.code())),
         "left": money(left, code),
         "billed_total": money(totals.billed, code),

@@ -12,6 +12,7 @@ use crate::decisions::replay_price;
 use crate::domain::ids::SubjectId;
 use crate::domain::money::Micros;
 use crate::domain::parts::PartKind;
+use crate::domain::time::day_text;
 use crate::http::csv::{Cell, table};
 use crate::http::error::{Problem, chain};
 use crate::http::front::Caller;
@@ -19,7 +20,6 @@ use crate::http::paging::json_response;
 use crate::http::request::{Params, wants_csv};
 use crate::ingest::Ledger;
 use crate::ingest::read::Opened;
-use crate::views::day_text;
 
 /// Entries of the person that are looked through, the latest before the item.
 const ENTRIES_MAX: usize = 1_000;

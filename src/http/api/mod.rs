@@ -3,6 +3,7 @@
 
 pub mod attribution;
 pub mod billing;
+pub mod billing_documents;
 pub mod billing_items;
 pub mod compliance;
 pub mod decisions;

@@ -12,7 +12,8 @@ use crate::http::error::Problem;
 use crate::http::front::Caller;
 use crate::http::paging::json_response;
 use crate::http::request::{Params, wants_csv};
-use crate::views::stages::{Cohort, Funnel, Metrics, Stage, StagesQuery, cohorts, funnel, metrics};
+use crate::views::cohorts::{Cohort, cohorts};
+use crate::views::stages::{Funnel, Metrics, Stage, StagesQuery, funnel, metrics};
 
 /// Steps where none are named.
 const STEPS: &str = "lead,contacted,replied,booked,shown,sold";

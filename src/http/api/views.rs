@@ -14,7 +14,7 @@ use utoipa::ToSchema;
 
 use super::subjects;
 use crate::domain::parts::RetentionClass;
-use crate::domain::time::Timestamp;
+use crate::domain::time::{Timestamp, parse_day};
 use crate::http::codes;
 use crate::http::csv::{Cell, table};
 use crate::http::error::{Problem, chain};
@@ -22,9 +22,10 @@ use crate::http::front::Caller;
 use crate::http::paging::json_response;
 use crate::http::request::{Params, Preferences, wants_csv};
 use crate::ingest::Ledger;
+use crate::store::views::Account;
 use crate::views::consent::{ConsentCell, HistoryAct};
 use crate::views::roi::{Dimension, Roi, RoiMoney, RoiQuery};
-use crate::views::{Instants, ViewError, consent, health, quarantine, roi};
+use crate::views::{Instants, Money, ViewError, consent, health, quarantine, roi};
 
 /// How long a read waits for its view by default.
 const WAIT: Duration = Duration::from_secs(2);
@@ -70,16 +71,7 @@ pub async fn seen(caller: &Caller, position: u64, headers: &HeaderMap) -> Result
 /// `parameter_invalid`.
 pub fn day(params: &Params, name: &str) -> Result<Option<i64>, Problem> {
     let Some(text) = params.text(name) else { return Ok(None) };
-    let parse = || -> Option<i64> {
-        let (year, rest) = text.split_once('-')?;
-        let (month, day) = rest.split_once('-')?;
-        if (year.len(), month.len(), day.len()) != (4, 2, 2) {
-            return None;
-        }
-        let date = Timestamp::from_date(year.parse().ok()?, month.parse().ok()?, day.parse().ok()?)?;
-        Some(date.unix_days())
-    };
-    parse().map(Some).ok_or_else(|| Problem::parameter(name, "is a day, such as 2026-11-03"))
+    parse_day(text).map(Some).ok_or_else(|| Problem::parameter(name, "is a day, such as 2026-11-03"))
 }
 
 /// Return on investment
@@ -134,6 +126,33 @@ pub async fn view_roi(caller: Caller, params: Params, headers: HeaderMap) -> Res
     if wants_csv(&headers) { Ok(roi_csv(&answer, &query)) } else { Ok(json_response(&answer)) }
 }
 
+/// The money of a row, in the order of its columns; blank where there is none.
+fn roi_money_cells(money: Option<&RoiMoney>) -> Vec<Cell> {
+    let Some(money) = money else { return vec![Cell::Plain(String::new()); 14 + roi::COST_KINDS.len()] };
+    let text = |text: &Option<String>| Cell::Plain(text.clone().unwrap_or_default());
+    let sum = |sum: &Money| Cell::Plain(sum.amount.clone());
+    let each = |each: &Option<Money>| Cell::Plain(each.as_ref().map_or_else(String::new, |money| money.amount.clone()));
+    let mut cells = vec![
+        Cell::Plain(money.revenue.currency.clone()),
+        sum(&money.revenue),
+        sum(&money.cost),
+        sum(&money.margin),
+        text(&money.roi),
+        sum(&money.gross),
+        sum(&money.returns),
+        text(&money.return_rate),
+        sum(&money.contribution),
+        each(&money.cpl),
+        each(&money.cpl_gross),
+        each(&money.cac),
+        each(&money.effective_price),
+        text(&money.roas),
+    ];
+    let of = |kind: Account| money.costs.get(kind.name()).map_or_else(String::new, |money| money.amount.clone());
+    cells.extend(roi::COST_KINDS.map(|kind| Cell::Plain(of(kind))));
+    cells
+}
+
 fn roi_csv(answer: &Roi, query: &RoiQuery) -> Response<Body> {
     let dimensions = [
         (Dimension::Day, "day"),
@@ -145,21 +164,12 @@ fn roi_csv(answer: &Roi, query: &RoiQuery) -> Response<Body> {
         (Dimension::Seller, "seller"),
         (Dimension::Vendor, "vendor"),
     ];
+    let kinds = roi::COST_KINDS.map(|kind| format!("cost_{}", kind.name()));
     let mut columns: Vec<&str> =
         dimensions.iter().filter(|(dimension, _)| query.by.contains(dimension)).map(|(_, name)| *name).collect();
-    columns.extend([
-        "currency",
-        "revenue",
-        "cost",
-        "margin",
-        "roi",
-        "gross",
-        "returns",
-        "return_rate",
-        "cpl",
-        "cac",
-        "roas",
-    ]);
+    columns.extend(["currency", "revenue", "cost", "margin", "roi", "gross", "returns", "return_rate", "contribution"]);
+    columns.extend(["cpl", "cpl_gross", "cac", "effective_price", "roas"]);
+    columns.extend(kinds.iter().map(String::as_str));
     columns.extend(["leads", "accepted_leads", "contacts", "appointments", "shows", "sales", "refunds"]);
     let mut rows = Vec::new();
     for row in &answer.rows {
@@ -172,22 +182,7 @@ fn roi_csv(answer: &Roi, query: &RoiQuery) -> Response<Body> {
         let lines = if money.is_empty() { none.to_vec() } else { money };
         for (at, money) in lines.into_iter().enumerate() {
             let mut cells = names.clone();
-            cells.extend(match money {
-                Some(money) => [
-                    Cell::Plain(money.revenue.currency.clone()),
-                    Cell::Plain(money.revenue.amount.clone()),
-                    Cell::Plain(money.cost.amount.clone()),
-                    Cell::Plain(money.margin.amount.clone()),
-                    Cell::Plain(money.roi.clone().unwrap_or_default()),
-                    Cell::Plain(money.gross.amount.clone()),
-                    Cell::Plain(money.returns.amount.clone()),
-                    Cell::Plain(money.return_rate.clone().unwrap_or_default()),
-                    Cell::Plain(money.cpl.as_ref().map_or_else(String::new, |cpl| cpl.amount.clone())),
-                    Cell::Plain(money.cac.as_ref().map_or_else(String::new, |cac| cac.amount.clone())),
-                    Cell::Plain(money.roas.clone().unwrap_or_default()),
-                ],
-                None => [const { Cell::Plain(String::new()) }; 11],
-            });
+            cells.extend(roi_money_cells(money));
             cells.extend(counts.iter().map(|count| if at == 0 { Cell::number(count) } else { Cell::text(None) }));
             rows.push(cells);
         }

@@ -10,12 +10,12 @@ use serde_json::{Value, json};
 use super::file::TOKEN;
 use super::rows::{self, Answer, BadLine, FileError, Row};
 use super::sort::{Built, Runs};
-use super::{ListVersion, day, day_text};
+use super::{ListVersion, day};
 use crate::crypto::blind::ListKey;
 use crate::crypto::hash::Digest;
 use crate::domain::ids::PrincipalId;
 use crate::domain::list::{DropList, List, ListChange};
-use crate::domain::time::Timestamp;
+use crate::domain::time::{Timestamp, day_text};
 use crate::ingest::admit::SubmitOptions;
 use crate::ingest::forms::Received;
 use crate::ingest::ledger::Ledger;
@@ -319,7 +319,7 @@ impl Ledger {
     fn answer_event(&self, found: &Found, answer: &Answer) -> Received {
         let import = &found.import;
         let said = format!("{} {} {}", answer.phone.as_str(), answer.reference, answer.result);
-        let as_of = day_text(import.as_of);
+        let as_of = day_text(import.as_of.unix_days());
         let id = self.secrets.refs.record_ref("rnd-answer", &as_of, &said);
         let mut data = json!({
             "list": "rnd", "result": answer.result, "reference_date": answer.reference, "phone": answer.phone.as_str(),
@@ -453,7 +453,7 @@ impl Found {
             "bytes": built.entries * TOKEN as u64,
             "kind": import.change.name(),
             "base": base.map(|base| base.version),
-            "as_of": day_text(import.as_of),
+            "as_of": day_text(import.as_of.unix_days()),
             "accessed_at": import.accessed_at,
             "area_codes": covered.map(|codes| codes.iter().map(u16::to_string).collect::<Vec<_>>()),
             "san": import.san,

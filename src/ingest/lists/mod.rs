@@ -30,7 +30,7 @@ use crate::domain::email::Email;
 use crate::domain::list::{DropList, List};
 use crate::domain::parts::PartKind;
 use crate::domain::phone::Phone;
-use crate::domain::time::{MICROS_PER_DAY, Timestamp};
+use crate::domain::time::{MICROS_PER_DAY, Timestamp, parse_day};
 
 /// A version that is in the log.
 #[derive(Debug, Clone)]
@@ -103,13 +103,7 @@ impl ListVersion {
 
 /// The first instant of a day written `YYYY-MM-DD`, in UTC.
 pub fn day(text: &str) -> Option<Timestamp> {
-    (text.len() == 10).then(|| Timestamp::parse_rfc3339(&format!("{text}T00:00:00Z")).ok())?
-}
-
-/// The day of an instant in UTC, written `YYYY-MM-DD`.
-pub fn day_text(at: Timestamp) -> String {
-    let (year, month, day) = at.date();
-    format!("{year:04}-{month:02}-{day:02}")
+    parse_day(text).map(|day| Timestamp::from_micros(day * MICROS_PER_DAY))
 }
 
 impl Ledger {

@@ -4,9 +4,9 @@ use super::calendar::business_days_after;
 use super::codes::Code;
 use super::context::{Context, Ground};
 use super::facts::{Channel, Facts, Purpose};
-use super::pack::{Kind, Pack, Rule, date_text};
+use super::pack::{Kind, Pack, Rule};
 use super::search::next_allowed;
-use crate::domain::time::Timestamp;
+use crate::domain::time::{Timestamp, day_text};
 
 /// How far the westernmost zone considered, Honolulu, is behind UTC.
 const WESTERNMOST_MICROS: i64 = 10 * 3_600 * 1_000_000;
@@ -97,7 +97,7 @@ pub fn evaluate(pack: &Pack, facts: &Facts) -> Answer {
         let (hour, minute, second) = (local.second / 3600, local.second / 60 % 60, local.second % 60);
         LocalTime {
             zone: (*name).to_owned(),
-            local: format!("{}T{hour:02}:{minute:02}:{second:02}", date_text(local.day)),
+            local: format!("{}T{hour:02}:{minute:02}:{second:02}", day_text(local.day)),
         }
     });
     Answer {
@@ -164,7 +164,7 @@ impl Context<'_> {
         let stopped = self.stopped_at?;
         let mail = self.facts.contact.channel == Channel::Email;
         let rule = self.rule(if mail { Kind::MailHonorDeadline } else { Kind::HonorDeadline })?;
-        Some(date_text(self.pack.honor_day(rule, self.earliest_day(stopped))))
+        Some(day_text(self.pack.honor_day(rule, self.earliest_day(stopped))))
     }
 }
 

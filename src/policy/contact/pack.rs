@@ -8,12 +8,12 @@ use std::sync::LazyLock;
 
 use serde::Deserialize;
 
-use super::calendar::{Holiday, day_of};
+use super::calendar::Holiday;
 use super::place::zip_version;
 use super::switches::Switches;
 use crate::crypto::hash::{Digest, sha256};
 use crate::domain::nanp::area_codes;
-use crate::domain::time::Timestamp;
+use crate::domain::time::parse_day;
 
 /// One file of the pack.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,18 +82,8 @@ impl TryFrom<String> for DateText {
     type Error = String;
 
     fn try_from(text: String) -> Result<DateText, String> {
-        date(&text).map(DateText).ok_or_else(|| format!("{text} is no date"))
+        parse_day(&text).map(DateText).ok_or_else(|| format!("{text} is no date"))
     }
-}
-
-/// Day number of `YYYY-MM-DD`.
-pub(super) fn date(text: &str) -> Option<i64> {
-    let mut parts = text.splitn(3, '-');
-    let (year, month, day) = (parts.next()?, parts.next()?, parts.next()?);
-    if (year.len(), month.len(), day.len()) != (4, 2, 2) {
-        return None;
-    }
-    day_of(year.parse().ok()?, month.parse().ok()?, day.parse().ok()?)
 }
 
 /// A window of local time, in seconds of the day: from `open`, and before `close`.
@@ -410,12 +400,6 @@ pub const fn builtin_texts() -> &'static [PackText<'static>] {
 pub fn builtin() -> Option<&'static Pack> {
     static PACK: LazyLock<Option<Pack>> = LazyLock::new(|| Pack::parse(&TEXTS).ok());
     PACK.as_ref()
-}
-
-/// `YYYY-MM-DD` of a day number.
-pub(super) fn date_text(day: i64) -> String {
-    let micros = day.saturating_mul(crate::domain::time::MICROS_PER_DAY);
-    Timestamp::from_micros(micros).to_string().chars().take(10).collect()
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use super::place::{home_of, phone_place};
 use super::switches::Switches;
 use crate::domain::phone::Phone;
 use crate::domain::reply::{ReplyClass, classify};
-use crate::domain::time::{MICROS_PER_DAY, Timestamp};
+use crate::domain::time::{MICROS_PER_DAY, Timestamp, parse_day};
 
 /// A case that cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -139,7 +139,7 @@ fn timed(source: &mut Map<String, Value>) {
         for (name, after) in
             [("at", 0), ("recorded_at", 0), ("from", 0), ("until", 1), ("valid_from", 0), ("valid_until", 1)]
         {
-            let day = item.get(name).and_then(Value::as_str).and_then(super::pack::date);
+            let day = item.get(name).and_then(Value::as_str).and_then(parse_day);
             let time = day.and_then(|day| day.checked_add(after)?.checked_mul(MICROS_PER_DAY));
             if let Some(micros) = time {
                 item.insert(name.to_owned(), Value::String(Timestamp::from_micros(micros).to_string()));

@@ -9,7 +9,7 @@ use super::contract::{
 };
 use crate::domain::money::{Currency, Micros};
 use crate::domain::nanp::area_codes;
-use crate::domain::time::Timestamp;
+use crate::domain::time::parse_day;
 
 /// Rules of one ledger: each verdict of each is in a decision.
 const RULES_MAX: usize = 1_000;
@@ -299,8 +299,7 @@ fn is_id(text: &str) -> bool {
 }
 
 fn day(of: &str, text: &str) -> Result<i64, ContractError> {
-    let read = Timestamp::parse_rfc3339(&format!("{text}T00:00:00Z")).map(Timestamp::unix_days);
-    read.map_err(|_| ContractError::Part(of.to_owned(), "a day is such as 2026-10-01"))
+    parse_day(text).ok_or_else(|| ContractError::Part(of.to_owned(), "a day is such as 2026-10-01"))
 }
 
 fn currency(of: &str, text: &str) -> Result<Currency, ContractError> {
