@@ -86,6 +86,7 @@ codes! {
     ROUTING_REFUSED CONFLICT "routing_refused" "The lead cannot be routed";
     SCHEMA_REFUSED UNPROCESSABLE_ENTITY "schema_refused" "The schema cannot be registered";
     STOPPING SERVICE_UNAVAILABLE "stopping" "The service is stopping";
+    STORE_BUSY SERVICE_UNAVAILABLE "store_busy" "The store is too busy";
     STREAMS_FULL SERVICE_UNAVAILABLE "streams_full" "Too many streams are open";
     UNAUTHENTICATED UNAUTHORIZED "unauthenticated" "A valid API key is needed";
     UNKNOWN_CONTENT_TYPE UNSUPPORTED_MEDIA_TYPE "unknown_content_type" "The content type is not one that carries events";

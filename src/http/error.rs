@@ -16,7 +16,7 @@ use crate::ingest::proofs::ProofReadError;
 use crate::ingest::quarantine::QuarantineError;
 use crate::ingest::read::ReadError;
 use crate::schema::FieldProblem;
-use crate::store::StoreError;
+use crate::store::{StoreError, no_connection};
 
 /// Base of problem type URIs; each code has an anchor in `ops/errors.md`.
 const TYPE_BASE: &str = "https://tallystick.local/problems/";
@@ -114,6 +114,18 @@ impl Problem {
     pub fn internal(why: impl std::fmt::Display) -> Problem {
         let detail = "The service could not answer this request; the operator finds the reason under the request id.";
         Problem::new(codes::INTERNAL, detail).because(why)
+    }
+
+    /// Something beneath failed: the caller may ask again if only no connection came free in time, else the service failed.
+    pub fn failed(error: &(dyn std::error::Error + 'static)) -> Problem {
+        if !no_connection(error) {
+            return Problem::internal(chain(error));
+        }
+        let detail = "Every connection to the store was in use for too long. Whether anything of this request was recorded is unknown: send \
+                      it again with the same ids.";
+        let mut problem = Problem::new(codes::STORE_BUSY, detail).because(chain(error));
+        problem.retry_after = Some(2);
+        problem
     }
 
     /// The body, with the request's id.
@@ -261,7 +273,7 @@ impl From<ReadError> for Problem {
         match error {
             ReadError::Absent(_) => Problem::absent("entry"),
             ReadError::Store(source) => source.into(),
-            ReadError::Keys(_) | ReadError::Entry { .. } | ReadError::Part { .. } => Problem::internal(chain(&error)),
+            ReadError::Keys(_) | ReadError::Entry { .. } | ReadError::Part { .. } => Problem::failed(&error),
         }
     }
 }
@@ -271,14 +283,14 @@ impl From<ProofReadError> for Problem {
         match error {
             ProofReadError::Read(source) => source.into(),
             ProofReadError::Store(source) => source.into(),
-            ProofReadError::Tree(_) => Problem::internal(chain(&error)),
+            ProofReadError::Tree(_) => Problem::failed(&error),
         }
     }
 }
 
 impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Problem {
-        Problem::internal(chain(&error))
+        Problem::failed(&error)
     }
 }
 

@@ -94,6 +94,19 @@ pub enum StoreError {
     },
 }
 
+/// Whether an error, or what caused it, is that no connection came free in time: nothing is wrong with the store then, and the same
+/// question may be asked again.
+pub fn no_connection(error: &(dyn std::error::Error + 'static)) -> bool {
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        if matches!(error.downcast_ref(), Some(sqlx::Error::PoolTimedOut)) {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
+}
+
 impl StoreError {
     fn open(path: &Path, source: sqlx::Error) -> StoreError {
         StoreError::Open { path: path.to_path_buf(), source }

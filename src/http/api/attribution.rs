@@ -12,7 +12,7 @@ use crate::domain::attribution::journey::Lookback;
 use crate::domain::parts::PartKind;
 use crate::domain::time::Timestamp;
 use crate::http::csv::{Cell, table};
-use crate::http::error::{Problem, chain};
+use crate::http::error::Problem;
 use crate::http::front::Caller;
 use crate::http::paging::json_response;
 use crate::http::request::{Params, wants_csv};
@@ -153,7 +153,7 @@ async fn opened(ledger: &Ledger, query: &AttributionQuery, position: u64) -> Res
     let subject = entry.subject.ok_or_else(absent)?.subject;
     let found = attribution::conversion(&ledger.store(), query, position, subject.as_bytes()).await?;
     let found: ConversionCredit = found.ok_or_else(absent)?;
-    let mut view = serde_json::to_value(&found).map_err(|error| Problem::internal(chain(&error)))?;
+    let mut view = serde_json::to_value(&found).map_err(|error| Problem::failed(&error))?;
     for touch in view.get_mut("touches").and_then(Value::as_array_mut).into_iter().flatten() {
         let at = touch.get("position").and_then(Value::as_u64);
         if let (Some(at), Value::Object(touch)) = (at, touch) {

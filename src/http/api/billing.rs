@@ -14,7 +14,7 @@ use crate::domain::money::{Currency, Micros};
 use crate::domain::time::{Timestamp, day_text, parse_day};
 use crate::http::codes;
 use crate::http::csv::{Cell, table};
-use crate::http::error::{Problem, chain};
+use crate::http::error::Problem;
 use crate::http::front::Caller;
 use crate::http::paging::json_response;
 use crate::http::request::{self, Params, wants_csv};
@@ -52,9 +52,7 @@ impl From<BillingError> for Problem {
             BillingError::Unknown(what) => Problem::absent(what),
             BillingError::Submit(error) => error.into(),
             BillingError::Store(error) => error.into(),
-            BillingError::Money(_) | BillingError::Read(_) | BillingError::Replay(_) => {
-                Problem::internal(chain(&error))
-            }
+            BillingError::Money(_) | BillingError::Read(_) | BillingError::Replay(_) => Problem::failed(&error),
         }
     }
 }

@@ -11,7 +11,7 @@ use crate::decisions::Drawn;
 use crate::domain::money::Micros;
 use crate::domain::time::day_text;
 use crate::http::csv::{Cell, table};
-use crate::http::error::{Problem, chain};
+use crate::http::error::Problem;
 use crate::http::front::Caller;
 use crate::http::paging::json_response;
 use crate::http::request::{Params, wants_csv, wants_pdf};
@@ -158,7 +158,7 @@ fn pdf(document: &BillingDocument, recorded: &Value, drawn: &Drawn) -> Result<Re
         ("Evidence".to_owned(), evidence),
     ];
     let bytes = crate::exports::pdf::document(&format!("{title} {}", document.number), &sections)
-        .map_err(|error| Problem::internal(chain(&error)))?;
+        .map_err(|error| Problem::failed(&error))?;
     let mut response = Response::new(Body::from(bytes));
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/pdf"));
     Ok(response)

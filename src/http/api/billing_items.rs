@@ -14,7 +14,7 @@ use crate::domain::money::Micros;
 use crate::domain::parts::PartKind;
 use crate::domain::time::day_text;
 use crate::http::csv::{Cell, table};
-use crate::http::error::{Problem, chain};
+use crate::http::error::Problem;
 use crate::http::front::Caller;
 use crate::http::paging::json_response;
 use crate::http::request::{Params, wants_csv};
@@ -215,7 +215,7 @@ fn data_of(opened: &Opened) -> Option<Value> {
 }
 
 async fn routing(ledger: &Ledger, decision: &str) -> Result<Value, Problem> {
-    let found = ledger.service_event(decision).map_err(|error| Problem::internal(chain(&error)))?;
+    let found = ledger.service_event(decision).map_err(|error| Problem::failed(&error))?;
     let Some(position) = found else { return Ok(json!({ "decision": decision, "position": null })) };
     let opened = ledger.open_entry(position).await?;
     let data = data_of(&opened).unwrap_or_default();
@@ -227,7 +227,7 @@ async fn routing(ledger: &Ledger, decision: &str) -> Result<Value, Problem> {
 
 /// The person's contacts and consents up to a position, the latest first looked for, in order.
 async fn history(ledger: &Ledger, subject: &SubjectId, up_to: u64) -> Result<(Vec<Value>, Vec<Value>), Problem> {
-    let heads = ledger.subject_entries(subject, 0).map_err(|error| Problem::internal(chain(&error)))?;
+    let heads = ledger.subject_entries(subject, 0).map_err(|error| Problem::failed(&error))?;
     let mut positions: Vec<u64> = heads.iter().map(|head| head.position).filter(|at| *at <= up_to).collect();
     positions.sort_unstable();
     let first = positions.len().saturating_sub(ENTRIES_MAX);

@@ -11,7 +11,7 @@ use crate::decisions::{AuditError, Compliance, FindingRow, RevocationRow, Span, 
 use crate::domain::parts::RetentionClass;
 use crate::domain::time::Timestamp;
 use crate::http::csv::{Cell, table};
-use crate::http::error::{Problem, chain};
+use crate::http::error::Problem;
 use crate::http::front::Caller;
 use crate::http::paging::json_response;
 use crate::http::request::{Params, wants_csv};
@@ -81,7 +81,7 @@ pub async fn view_consent(caller: Caller, params: Params, headers: HeaderMap) ->
             if as_csv {
                 return Ok(activity_csv(&items));
             }
-            let laws = Laws::builtin().map_err(|error| Problem::internal(chain(&error)))?;
+            let laws = Laws::builtin().map_err(|error| Problem::failed(&error))?;
             let compliance = Compliance::of(&audit(&service.ledger, &service.gate, &span).await?, laws);
             Ok(json_response(&ConsentView { items, compliance }))
         }

@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use crate::decisions::{ContactQuestion, DecideError, Decided, Replay, ReplayError, Stored};
 use crate::http::codes;
-use crate::http::error::{Problem, chain};
+use crate::http::error::Problem;
 use crate::http::front::Caller;
 use crate::http::paging::json_response;
 use crate::http::request;
@@ -33,7 +33,7 @@ impl From<DecideError> for Problem {
                 problem.retry_after = Some(1);
                 problem
             }
-            other => Problem::internal(chain(&other)),
+            other => Problem::failed(&other),
         }
     }
 }
@@ -49,7 +49,7 @@ impl From<ReplayError> for Problem {
                 Problem::new(codes::PACK_UNKNOWN, "The decision cites rules of another version than this build has.")
             }
             ReplayError::Gather(error) => (*error).into(),
-            other => Problem::internal(chain(&other)),
+            other => Problem::failed(&other),
         }
     }
 }

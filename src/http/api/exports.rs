@@ -98,7 +98,7 @@ impl From<ExportError> for Problem {
             ExportError::SubjectsSeal(source) => source.into(),
             ExportError::Read(source) => source.into(),
             ExportError::Store(source) => source.into(),
-            other => Problem::internal(chain(&other)),
+            other => Problem::failed(&other),
         }
     }
 }

@@ -12,7 +12,7 @@ use utoipa::ToSchema;
 use super::retention::owned;
 use crate::domain::hold::Hold;
 use crate::domain::ids::SubjectId;
-use crate::http::error::{Problem, chain};
+use crate::http::error::Problem;
 use crate::http::front::Caller;
 use crate::http::paging::json_response;
 use crate::http::request::{self, Params};
@@ -24,7 +24,7 @@ impl From<MattersError> for Problem {
     fn from(error: MattersError) -> Problem {
         match error {
             MattersError::Store(source) => source.into(),
-            MattersError::Read(source) => Problem::internal(chain(&source)),
+            MattersError::Read(source) => Problem::failed(&source),
         }
     }
 }

@@ -17,7 +17,7 @@ impl From<JournalError> for Problem {
     fn from(error: JournalError) -> Problem {
         match error {
             JournalError::Store(source) => source.into(),
-            JournalError::Absent | JournalError::Entry(_) | JournalError::Line(_) => Problem::internal(chain(&error)),
+            JournalError::Absent | JournalError::Entry(_) | JournalError::Line(_) => Problem::failed(&error),
         }
     }
 }

@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 use crate::crypto::token;
 use crate::domain::ids::{PrincipalId, uuid_v7};
 use crate::http::codes;
-use crate::http::error::{Problem, chain};
+use crate::http::error::Problem;
 use crate::http::front::Caller;
 use crate::http::paging::json_response;
 use crate::http::request::{self, Params};
@@ -182,7 +182,7 @@ impl From<LogKeyError> for Problem {
             LogKeyError::Overlap => Problem::member("/overlap_days", "too_large", &error.to_string()),
             LogKeyError::Refused(_) => Problem::member("/reason", "not_in_enum", &error.to_string()),
             LogKeyError::Secrets(_) | LogKeyError::Index(_) | LogKeyError::Read(_) | LogKeyError::Absent(_) => {
-                Problem::internal(chain(&error))
+                Problem::failed(&error)
             }
         }
     }

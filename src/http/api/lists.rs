@@ -57,9 +57,7 @@ impl From<ListImportError> for Problem {
             ListImportError::Cut => {
                 Problem::new(codes::STOPPING, "The service is stopping; nothing of the list counts.")
             }
-            ListImportError::Read(_) | ListImportError::Store(_) | ListImportError::Write(_) => {
-                Problem::internal(chain(&error))
-            }
+            ListImportError::Read(_) | ListImportError::Store(_) | ListImportError::Write(_) => Problem::failed(&error),
         }
     }
 }

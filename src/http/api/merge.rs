@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 use super::subjects;
 use crate::domain::ids::SubjectId;
 use crate::http::codes;
-use crate::http::error::{Problem, chain};
+use crate::http::error::Problem;
 use crate::http::front::Caller;
 use crate::http::paging::json_response;
 use crate::http::request;
@@ -29,7 +29,7 @@ impl From<MergeError> for Problem {
             MergeError::Unknown(_) => Problem::absent("subject"),
             MergeError::Submit(source) => source.into(),
             MergeError::Read(source) => source.into(),
-            MergeError::Index(source) => Problem::internal(chain(&source)),
+            MergeError::Index(source) => Problem::failed(&source),
         }
     }
 }

@@ -12,7 +12,7 @@ use crate::domain::parts::PartKind;
 use crate::domain::time::Timestamp;
 use crate::http::codes;
 use crate::http::csv::{Cell, table};
-use crate::http::error::{Problem, chain};
+use crate::http::error::Problem;
 use crate::http::front::Caller;
 use crate::http::paging::json_response;
 use crate::http::request::{self, Params, wants_csv};
@@ -40,7 +40,7 @@ impl From<RouteError> for Problem {
             RouteError::Question(error) => Problem::member(error.pointer, error.code, &error.detail),
             RouteError::Unknown => Problem::absent("person; record the lead first"),
             RouteError::Submit(error) => error.into(),
-            RouteError::Read(_) => Problem::internal(chain(&error)),
+            RouteError::Read(_) => Problem::failed(&error),
         }
     }
 }

@@ -98,7 +98,7 @@ impl From<CustomTypeError> for Problem {
             CustomTypeError::Busy => {
                 Problem::new(codes::QUEUE_FULL, "Other registrations came in between; send this one again.")
             }
-            CustomTypeError::Index(_) | CustomTypeError::Registration { .. } => Problem::internal(chain(&error)),
+            CustomTypeError::Index(_) | CustomTypeError::Registration { .. } => Problem::failed(&error),
         }
     }
 }

@@ -16,7 +16,7 @@ use crate::domain::parts::PartKind;
 use crate::domain::phone::Phone;
 use crate::domain::time::Timestamp;
 use crate::http::codes;
-use crate::http::error::{Problem, chain};
+use crate::http::error::Problem;
 use crate::http::front::Caller;
 use crate::http::paging::{Page, json_response, page};
 use crate::http::request::{self, Params};
@@ -32,7 +32,7 @@ impl From<SubjectsSealError> for Problem {
     fn from(error: SubjectsSealError) -> Problem {
         match error {
             SubjectsSealError::Submit(source) => source.into(),
-            other => Problem::internal(chain(&other)),
+            other => Problem::failed(&other),
         }
     }
 }

@@ -17,7 +17,7 @@ use crate::domain::parts::RetentionClass;
 use crate::domain::time::{Timestamp, parse_day};
 use crate::http::codes;
 use crate::http::csv::{Cell, table};
-use crate::http::error::{Problem, chain};
+use crate::http::error::Problem;
 use crate::http::front::Caller;
 use crate::http::paging::json_response;
 use crate::http::request::{Params, Preferences, wants_csv};
@@ -39,7 +39,7 @@ impl From<ViewError> for Problem {
                 Problem::new(codes::CURSOR_INVALID, "The cursor is not one that this list gave out.")
             }
             ViewError::Store(source) => source.into(),
-            ViewError::TooLarge => Problem::internal(chain(&error)),
+            ViewError::TooLarge => Problem::failed(&error),
         }
     }
 }

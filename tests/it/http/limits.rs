@@ -2,10 +2,15 @@
 
 use axum::body::Body;
 use serde_json::json;
+use tallystick::decisions::DecideError;
+use tallystick::http::error::Problem;
 use tallystick::http::state::Settings;
 use tallystick::ingest::Ledger;
 use tallystick::ingest::create::NewLedger;
+use tallystick::ingest::read::ReadError;
 use tallystick::policy::access::Role;
+use tallystick::store::StoreError;
+use tallystick::views::ViewError;
 
 use super::{serve_bench, served};
 use crate::support::{Bench, consent, keyring, scratch};
@@ -108,4 +113,16 @@ async fn unknown_addresses_and_methods_are_problems_too() {
     let answer = served.call(Role::Admin, "PUT", "/v1/events", &[], Body::empty()).await;
     answer.refused(405, "method_not_allowed");
     assert!(answer.header("allow").contains("POST"), "{:?}", answer.headers);
+}
+
+#[test]
+fn a_store_without_a_free_connection_is_busy_and_any_other_failure_is_internal() {
+    let busy = Problem::from(StoreError::Database(sqlx::Error::PoolTimedOut));
+    assert_eq!((busy.code.status.as_u16(), busy.code.name, busy.retry_after), (503, "store_busy", Some(2)));
+    let nested = Problem::from(ViewError::Store(StoreError::Database(sqlx::Error::PoolTimedOut)));
+    assert_eq!(nested.code.name, "store_busy");
+    let decision = Problem::from(DecideError::Read(ReadError::Store(StoreError::Database(sqlx::Error::PoolTimedOut))));
+    assert_eq!(decision.code.name, "store_busy", "no answer, and no failure either");
+    let broken = Problem::from(StoreError::Database(sqlx::Error::PoolClosed));
+    assert_eq!((broken.code.status.as_u16(), broken.code.name), (500, "internal"));
 }
