@@ -205,6 +205,12 @@ fn lead_story(mut story: Story<'_>, lead: u64) {
         "model": "owner-fit", "model_version": "3.2", "score": score, "band": if score > 70 { "A" } else if score > 50 { "B" } else { "C" },
         "campaign": campaign.name, "lead": reference, "phone": phone,
     }));
+    // A challenger in the shadow of the model in use: it sees the same lead less clearly and says how likely a sale is.
+    let likely = campaign.sales_percent * (score + 30 + story.dice.roll(65)) / 124;
+    story.tell("score.assigned", json!({
+        "model": "owner-fit", "model_version": "4.0", "score": likely * 10, "champion": false, "probability": format!("0.{likely:02}"),
+        "outcome": "sale", "campaign": campaign.name, "lead": reference, "phone": phone,
+    }));
     let message = format!("SM-{lead}");
     if consented {
         story.after(5);
@@ -229,7 +235,8 @@ fn lead_story(mut story: Story<'_>, lead: u64) {
         }));
         return;
     }
-    if story.dice.roll(100) < campaign.sales_percent {
+    // High scores sell more often; 62 is the mean.
+    if story.dice.roll(100) < campaign.sales_percent * score / 62 {
         sale_story(story, lead, campaign, seller, &reference, &phone);
     }
 }

@@ -99,6 +99,7 @@ fn described() -> (Router<Arc<AppState>>, utoipa::openapi::OpenApi) {
         .routes(routes!(stages::view_funnel))
         .routes(routes!(stages::view_metrics))
         .routes(routes!(stages::view_cohorts))
+        .routes(routes!(scores::view_scores))
         .routes(routes!(decisions::decision_read))
         .routes(routes!(decisions::decision_replay))
         .routes(routes!(lists::lists_read, lists::list_import))

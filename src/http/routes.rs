@@ -74,6 +74,7 @@ pub const ROUTES: &[Route] = &[
     route("GET", "/v1/views/funnel", Needs(Action::ViewsRead)),
     route("GET", "/v1/views/metrics", Needs(Action::ViewsRead)),
     route("GET", "/v1/views/cohorts", Needs(Action::ViewsRead)),
+    route("GET", "/v1/views/scores", Needs(Action::ViewsRead)),
     route("GET", "/v1/decisions/{decision}", Needs(Action::DecisionsRead)),
     route("POST", "/v1/decisions/{decision}/replay", Needs(Action::DecisionsRead)),
     route("GET", "/v1/lists", Needs(Action::DecisionsRead)),

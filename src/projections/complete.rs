@@ -8,7 +8,9 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use super::Projection;
 use super::dims::DimsTable;
 use super::money::{Money, Pending, Undo};
-use crate::store::views::{Account, DailyRow, DimsRow, LineRow, RecordAt, RecordRow, UndoneRow, ViewsBatch};
+use crate::store::views::{
+    Account, DimsRow, LineRow, PERIOD_DAYS, PeriodRow, RecordAt, RecordRow, SumRow, UndoneRow, ViewsBatch, period_of,
+};
 use crate::store::{Store, StoreError};
 
 /// What was looked up.
@@ -38,7 +40,8 @@ pub async fn complete(store: &Store, money: Money, batch: &mut ViewsBatch) -> Re
             apply(undo, &mut money.lines, &mut batch.undone, &mut known);
         }
     }
-    batch.daily = daily(&money.lines);
+    batch.sums = summed(&money.lines);
+    batch.periods = periods(&money.lines);
     money.finish(batch);
     // In the order of keys: sequential pages, and the same lock order on every server.
     batch.dims.sort_by_key(|row| row.id);
@@ -221,19 +224,39 @@ fn next_line(lines: &[LineRow], position: i64) -> i64 {
     lines.iter().filter(|line| line.position == position).map(|line| line.line + 1).max().unwrap_or(0)
 }
 
-fn daily(lines: &[LineRow]) -> Vec<DailyRow> {
-    let mut sums: HashMap<(i64, i64, i64, [u8; 3]), i64> = HashMap::new();
+/// Sums by day and by period of days, for each pair of periods in which lines were recorded and had occurred.
+fn summed(lines: &[LineRow]) -> Vec<SumRow> {
+    let mut sums: HashMap<SumRow, i64> = HashMap::new();
     for line in lines {
         let Some((measure, sign)) = Account::from_code(line.account).and_then(Account::measure) else { continue };
-        let sum = sums.entry((line.day, line.dims, measure, line.currency)).or_default();
-        // A sum beyond 64 bits of micro-units is nine trillion units: it stands at the end of the scale.
-        *sum = sum.saturating_add(sign * line.amount);
+        let of_day = SumRow {
+            span: 1,
+            day: line.day,
+            dims: line.dims,
+            measure,
+            currency: line.currency,
+            known: period_of(line.recorded),
+            since: period_of(line.occurred),
+            value: 0,
+        };
+        let first = line.day.div_euclid(PERIOD_DAYS) * PERIOD_DAYS;
+        for key in [of_day, SumRow { span: PERIOD_DAYS, day: first, ..of_day }] {
+            let sum = sums.entry(key).or_default();
+            // A sum beyond 64 bits of micro-units is nine trillion units: it stands at the end of the scale.
+            *sum = sum.saturating_add(sign * line.amount);
+        }
     }
-    let mut rows: Vec<DailyRow> = sums
-        .into_iter()
-        .filter(|(_, value)| *value != 0)
-        .map(|((day, dims, measure, currency), value)| DailyRow { day, dims, measure, currency, value })
-        .collect();
+    let some = sums.into_iter().filter(|(_, value)| *value != 0);
+    let mut rows: Vec<SumRow> = some.map(|(key, value)| SumRow { value, ..key }).collect();
     rows.sort_unstable();
     rows
+}
+
+fn periods(lines: &[LineRow]) -> Vec<PeriodRow> {
+    let mut first: BTreeMap<i64, i64> = BTreeMap::new();
+    for line in lines {
+        let position = first.entry(period_of(line.recorded)).or_insert(line.position);
+        *position = line.position.min(*position);
+    }
+    first.into_iter().map(|(known, first)| PeriodRow { known, first }).collect()
 }

@@ -9,6 +9,7 @@ use super::health::Health;
 use super::journeys::Journeys;
 use super::money::Money;
 use super::quarantine::Quarantine;
+use super::scores::Scores;
 use crate::ingest::ledger::RawFact;
 use crate::store::views::{ParkedRow, ProjectionCursor, Track, ViewsBatch};
 use crate::store::{Store, StoreError};
@@ -21,6 +22,7 @@ pub const PROJECTIONS: &[(&str, i64)] = &[
     (Journeys::NAME, Journeys::VERSION),
     (Money::NAME, Money::VERSION),
     (Quarantine::NAME, Quarantine::VERSION),
+    (Scores::NAME, Scores::VERSION),
 ];
 
 /// A batch being folded. Pure: it reads no rows, no clock and no randomness.
@@ -33,6 +35,7 @@ pub struct Folder {
     journeys: Option<(ProjectionCursor, Journeys)>,
     money: Option<(ProjectionCursor, Money)>,
     quarantine: Option<(ProjectionCursor, Quarantine)>,
+    scores: Option<(ProjectionCursor, Scores)>,
 }
 
 /// A folded batch, ready to be completed and written.
@@ -65,6 +68,7 @@ impl Folder {
             journeys: slot(projections),
             money: slot(projections),
             quarantine: slot(projections),
+            scores: slot(projections),
             batch: ViewsBatch::new(track, projections.to_vec(), from),
         }
     }
@@ -115,6 +119,9 @@ impl Folder {
         if Quarantine::reads(event_type) {
             take(&mut self.quarantine, &fact, parked);
         }
+        if Scores::reads(event_type) {
+            take(&mut self.scores, &fact, parked);
+        }
     }
 
     /// Ends the batch.
@@ -134,6 +141,9 @@ impl Folder {
         }
         if let Some((_, quarantine)) = self.quarantine {
             quarantine.finish(&mut batch);
+        }
+        if let Some((_, scores)) = self.scores {
+            scores.finish(&mut batch);
         }
         Folded { batch, money: self.money.map(|(_, money)| money) }
     }

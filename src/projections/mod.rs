@@ -19,6 +19,7 @@ pub mod money;
 pub mod money_data;
 pub mod quarantine;
 mod runner;
+pub mod scores;
 mod tracks;
 
 pub use fact::{Business, Fact, FoldError};

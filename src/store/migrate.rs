@@ -28,6 +28,8 @@ const SQLITE_VIEWS: &[(i64, &str, &str)] = &[
     (22, "journeys", include_str!("../../migrations/sqlite/views/0022_journeys.sql")),
     (24, "billing", include_str!("../../migrations/sqlite/views/0024_billing.sql")),
     (25, "undone since", include_str!("../../migrations/sqlite/views/0025_undone_since.sql")),
+    (26, "scores", include_str!("../../migrations/sqlite/views/0026_scores.sql")),
+    (27, "money sums", include_str!("../../migrations/sqlite/views/0027_money_sums.sql")),
 ];
 const POSTGRES: &[(i64, &str, &str)] = &[
     (1, "log", include_str!("../../migrations/postgres/0001_log.sql")),
@@ -40,6 +42,8 @@ const POSTGRES: &[(i64, &str, &str)] = &[
     (23, "journeys", include_str!("../../migrations/postgres/0023_journeys.sql")),
     (24, "billing", include_str!("../../migrations/postgres/0024_billing.sql")),
     (25, "undone since", include_str!("../../migrations/postgres/0025_undone_since.sql")),
+    (26, "scores", include_str!("../../migrations/postgres/0026_scores.sql")),
+    (27, "money sums", include_str!("../../migrations/postgres/0027_money_sums.sql")),
 ];
 
 /// Brings the three files of one ledger to this program's schema version.

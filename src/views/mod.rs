@@ -14,6 +14,7 @@ pub mod optimisation;
 pub mod paging;
 pub mod quarantine;
 pub mod roi;
+pub mod scores;
 pub mod stages;
 
 pub use paging::{Cursor, CursorError, Page, PageRequest};

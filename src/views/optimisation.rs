@@ -193,10 +193,8 @@ fn attribution(query: &OptimisationQuery, from: i64) -> AttributionQuery {
 
 async fn sums(store: &Store, query: &OptimisationQuery, from: i64, by: [bool; 5]) -> Result<Vec<MoneySum>, ViewError> {
     let filter = MoneyFilter { day_from: from, day_to: query.to, by_day: true, by, only: [const { None }; 5] };
-    Ok(match query.known_at {
-        None => store.money_sums_daily(&filter).await?,
-        Some(known_at) => store.money_sums_exact(&filter, Timestamp::MAX, known_at).await?,
-    })
+    let known_at = query.known_at.unwrap_or(Timestamp::MAX);
+    Ok(store.money_sums(&filter, Timestamp::MAX, known_at).await?)
 }
 
 fn currency_of(spent: &[MoneySum]) -> Result<Option<Currency>, OptimisationError> {

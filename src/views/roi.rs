@@ -212,12 +212,8 @@ pub async fn roi(store: &Store, query: &RoiQuery) -> Result<Roi, ViewError> {
         by: names.map(by),
         only: [&query.campaign, &query.channel, &query.source, &query.seller, &query.vendor].map(Clone::clone),
     };
-    let sums = if query.as_of.is_none() && query.known_at.is_none() {
-        store.money_sums_daily(&filter).await?
-    } else {
-        let end = Timestamp::from_micros(i64::MAX);
-        store.money_sums_exact(&filter, query.as_of.unwrap_or(end), query.known_at.unwrap_or(end)).await?
-    };
+    let open = Timestamp::MAX;
+    let sums = store.money_sums(&filter, query.as_of.unwrap_or(open), query.known_at.unwrap_or(open)).await?;
     answer(sums, query, &filter)
 }
 

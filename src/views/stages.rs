@@ -86,7 +86,8 @@ impl Stage {
         Stage::ALL.into_iter().find(|stage| stage.name() == name)
     }
 
-    fn of(row: &JourneyRow) -> Option<Stage> {
+    /// What a row is to the stages; none: nothing.
+    pub(super) fn of(row: &JourneyRow) -> Option<Stage> {
         match (row.step, row.mark.as_str()) {
             (_, marks::LEAD_CREATED | marks::IMPORTED) => Some(Stage::Lead),
             (JourneyStep::Touch, marks::ATTEMPT) => Some(Stage::Contacted),
@@ -133,7 +134,7 @@ pub struct Rate {
 }
 
 impl Rate {
-    fn new(hits: u64, of: u64) -> Rate {
+    pub(super) fn new(hits: u64, of: u64) -> Rate {
         let text = |share: f64| format!("{share:.4}");
         #[expect(clippy::cast_precision_loss, reason = "persons are fewer than 2^52")]
         let share = (of >= LEAST).then(|| text(hits as f64 / of as f64));

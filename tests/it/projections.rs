@@ -257,6 +257,7 @@ async fn poison_is_parked_with_a_code_and_absent_parts_are_not_poison() {
             (4, "journeys", "entry_unreadable"),
             (4, "money", "entry_unreadable"),
             (4, "quarantine", "entry_unreadable"),
+            (4, "scores", "entry_unreadable"),
         ]
     );
     assert_eq!(totals(&store, RoiQuery::default()).await, (vec![("5.00".to_owned(), "0.00".to_owned())], 1));

@@ -3,7 +3,6 @@
 #![expect(clippy::float_arithmetic, reason = "scores are real numbers; money is counted in micro-units")]
 
 mod card;
-mod report;
 mod table;
 
 use std::path::{Path, PathBuf};
@@ -12,7 +11,6 @@ use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
 use self::card::{Assign, CardCheck};
-use self::report::{moved, performance};
 use self::table::Table;
 use super::{Failure, Outcome, failed, print_json};
 use crate::crypto::hash::sha256;
@@ -23,6 +21,7 @@ use crate::domain::score::drift::drift;
 use crate::domain::score::logistic::{Rows, train};
 use crate::domain::score::model_file::{FeatureWeight, MODEL_FORMAT, ModelFile, Scale};
 use crate::domain::score::{Sample, Scored};
+use crate::views::scores::{moved, performance};
 
 /// What to do with scores.
 #[derive(Debug, Subcommand)]

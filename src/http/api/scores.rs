@@ -2,18 +2,23 @@
 
 use axum::body::Body;
 use axum::extract::{Path, Request};
-use axum::http::{Response, StatusCode};
+use axum::http::{HeaderMap, Response, StatusCode};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use utoipa::ToSchema;
 
+use super::views::{caught_up, day};
 use crate::decisions::{ScoreAnswer, ScoreQuestion};
+use crate::domain::time::Timestamp;
 use crate::http::codes;
+use crate::http::csv::{Cell, table};
 use crate::http::error::Problem;
 use crate::http::front::Caller;
 use crate::http::paging::json_response;
-use crate::http::request::{self, Params};
+use crate::http::request::{self, Params, wants_csv};
 use crate::policy::scoring::Card;
+use crate::views::scores::{Foretold, ModelScores, ScoresQuery, scores};
+use crate::views::stages::Rate;
 
 /// Longest card.
 const CARD_BYTES_MAX: usize = 1 << 20;
@@ -161,4 +166,93 @@ pub async fn scoring_card_activate(caller: Caller, request: Request) -> Result<R
     let mut response = json_response(&view);
     *response.status_mut() = StatusCode::CREATED;
     Ok(response)
+}
+
+/// How scores have done
+///
+/// Each version of each model held against what the scored leads did within `within` days of their score: AUC, Gini, KS, lift by decile,
+/// Brier, log loss and calibration (of probabilities), drift between the earlier and the later half, the outcome by band with Wilson's
+/// 95 % interval, and each version against the one whose scores were acted on most. A person counts once a version, by his first score in
+/// the span; leads whose days are not over are told apart (`open`). Posted scores and those of a card count alike.
+#[utoipa::path(
+    get,
+    path = "/v1/views/scores",
+    tag = "views",
+    params(
+        ("outcome" = Option<String>, Query, description = "`accepted`, `appointment`, `show`, `sale` (if absent) or `return`"),
+        ("within" = Option<i64>, Query, description = "Days after the score within which the outcome counts, 1 to 366; 30 if absent"),
+        ("model" = Option<String>, Query, description = "Only this model"),
+        ("from" = Option<String>, Query, description = "First day of scores"),
+        ("to" = Option<String>, Query, description = "The day after the last one"),
+        ("campaign" = Option<String>, Query, description = "Only scores of this campaign"),
+        ("as_of" = Option<String>, Query, description = "Only what had happened by then"),
+        ("known_at" = Option<String>, Query, description = "Only what was recorded by then"),
+        ("after" = Option<u64>, Query, description = "Wait until the view has seen this position"),
+    ),
+    responses(
+        (status = 200, description = "`items`, one a version of a model; as CSV one a band", body = Vec<ModelScores>),
+        (status = 503, description = "`projection_behind`")
+    )
+)]
+pub async fn view_scores(caller: Caller, params: Params, headers: HeaderMap) -> Result<Response<Body>, Problem> {
+    let params =
+        params.only(&["outcome", "within", "model", "from", "to", "campaign", "as_of", "known_at", "after"])?;
+    caught_up(&caller, &params, &headers).await?;
+    let outcome = Foretold::from_name(params.text("outcome").unwrap_or("sale"))
+        .ok_or_else(|| Problem::parameter("outcome", "is accepted, appointment, show, sale or return"))?;
+    let within = params.number("within")?.unwrap_or(30);
+    let within = i64::try_from(within).ok().filter(|days| (1..=366).contains(days));
+    let query = ScoresQuery {
+        day_from: day(&params, "from")?.unwrap_or(i64::MIN),
+        day_to: day(&params, "to")?.unwrap_or(i64::MAX),
+        outcome,
+        within: within.ok_or_else(|| Problem::parameter("within", "is 1 to 366 days"))?,
+        model: params.text("model").map(str::to_owned),
+        campaign: params.text("campaign").map(str::to_owned),
+        as_of: params.time("as_of")?.unwrap_or(Timestamp::MAX),
+        known_at: params.time("known_at")?.unwrap_or(Timestamp::MAX),
+    };
+    let ledger = &caller.service.ledger;
+    // What nobody knew yet cannot make a lead's days be over.
+    let now = ledger.now().min(query.as_of).min(query.known_at);
+    let items = scores(&ledger.store(), &query, now).await?;
+    if !wants_csv(&headers) {
+        return Ok(json_response(&json!({ "items": items })));
+    }
+    let columns = [
+        "model", "version", "band", "persons", "open", "hits", "of", "rate", "low", "high", "auc", "ks", "brier", "psi",
+    ];
+    Ok(table(&columns, &items.iter().flat_map(rows).collect::<Vec<_>>()))
+}
+
+/// A version's line, then its bands'.
+fn rows(item: &ModelScores) -> Vec<Vec<Cell>> {
+    let empty = || Cell::Plain(String::new());
+    let figure = |from: &Option<Value>, pointer: &str| {
+        let value = from.as_ref().and_then(|from| from.pointer(pointer)?.as_f64());
+        value.map_or_else(empty, Cell::number)
+    };
+    let row = |band: Cell, people: [Cell; 2], rate: &Rate, figures: [Cell; 4]| {
+        let mut cells = vec![Cell::Plain(item.model.clone()), Cell::Plain(item.version.clone()), band];
+        cells.extend(people);
+        cells.extend([Cell::number(rate.hits), Cell::number(rate.of)]);
+        cells.push(Cell::Plain(rate.rate.clone().unwrap_or_default()));
+        let [low, high] = rate.band.clone().unwrap_or_default();
+        cells.extend([Cell::Plain(low), Cell::Plain(high)]);
+        cells.extend(figures);
+        cells
+    };
+    let figures = [
+        figure(&item.performance, "/auc"),
+        figure(&item.performance, "/ks/value"),
+        figure(&item.performance, "/brier"),
+        figure(&item.drift, "/psi"),
+    ];
+    let mut all = vec![row(empty(), [Cell::number(item.persons), Cell::number(item.open)], &item.outcome, figures)];
+    let bands = item.bands.iter().filter(|band| !band.band.is_empty());
+    all.extend(bands.map(|band| {
+        let figures = std::array::from_fn(|_| empty());
+        row(Cell::Plain(band.band.clone()), [empty(), empty()], &band.outcome, figures)
+    }));
+    all
 }

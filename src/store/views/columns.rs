@@ -10,8 +10,8 @@ use sqlx::sqlite::SqliteArguments;
 use sqlx::{PgConnection, Postgres, Sqlite, SqliteConnection};
 
 use super::rows::{
-    BillingRow, ConsentRow, DailyRow, DimsRow, HealthDailyRow, HealthLastRow, ItemRow, ItemUpdate, JourneyRow, LineRow,
-    ParkedRow, RecordAt, UndoneRow,
+    BillingRow, ConsentRow, DimsRow, HealthDailyRow, HealthLastRow, ItemRow, ItemUpdate, JourneyRow, LineRow,
+    ParkedRow, PeriodRow, RecordAt, ScoreRow, SumRow, UndoneRow,
 };
 use super::{ItemState, sql};
 use crate::store::pack::{NUMBER, Packed, ROWS_MAX};
@@ -218,7 +218,14 @@ bulk!(
 );
 bulk!(RecordAt, row, [row.position, row.dims, i64::from(row.estimate)], [], [&row.record]);
 bulk!(UndoneRow, row, [row.position, row.root, i64::from(row.live), row.since], [], []);
-bulk!(DailyRow, row, [row.day, row.dims, row.measure, row.value], [currency(&row.currency)], []);
+bulk!(
+    SumRow,
+    row,
+    [row.span, row.day, row.dims, row.measure, row.known, row.since, row.value],
+    [currency(&row.currency)],
+    []
+);
+bulk!(PeriodRow, row, [row.known, row.first], [], []);
 bulk!(HealthDailyRow, row, [row.day, row.events, row.absent], [&row.event_type], []);
 bulk!(HealthLastRow, row, [row.scope, row.position, row.recorded, row.events], [&row.name], []);
 bulk!(
@@ -234,6 +241,13 @@ bulk!(
     [row.position, row.step.code(), row.occurred, row.recorded, row.micros, row.target],
     [&row.channel, &row.mark, &row.campaign, &row.seller, currency(&row.currency)],
     [&row.subject, &row.record]
+);
+bulk!(
+    ScoreRow,
+    row,
+    [row.position, row.occurred, row.recorded, row.points, row.chance.unwrap_or(-1), i64::from(row.aside)],
+    [&row.model, &row.version, &row.band, &row.campaign],
+    [&row.subject]
 );
 bulk!(ItemUpdate, row, [row.item, row.state, row.position, row.recorded, row.result], [&row.outcome], []);
 

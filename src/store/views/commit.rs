@@ -4,8 +4,8 @@ use sqlx::{PgConnection, SqliteConnection};
 
 use super::columns::{postgres_insert, sqlite_insert};
 use super::rows::{
-    BillingRow, ConsentRow, DailyRow, DimsRow, HealthDailyRow, HealthLastRow, ItemRow, ItemUpdate, JourneyRow, LineRow,
-    ParkedRow, RecordAt, UndoneRow,
+    BillingRow, ConsentRow, DimsRow, HealthDailyRow, HealthLastRow, ItemRow, ItemUpdate, JourneyRow, LineRow,
+    ParkedRow, PeriodRow, RecordAt, ScoreRow, SumRow, UndoneRow,
 };
 use super::sql;
 use crate::store::db::Db;
@@ -58,9 +58,11 @@ pub struct ViewsBatch {
     pub billing: Vec<BillingRow>,
     /// Rows of projection `consent`.
     pub consent: Vec<ConsentRow>,
+    /// Rows of projection `scores`.
+    pub scores: Vec<ScoreRow>,
     /// Rows of projection `journeys`.
     pub journeys: Vec<JourneyRow>,
-    /// Rows of projection `money`, and so the next four.
+    /// Rows of projection `money`, and so the next five.
     pub dims: Vec<DimsRow>,
     /// Journal and counters.
     pub lines: Vec<LineRow>,
@@ -68,8 +70,10 @@ pub struct ViewsBatch {
     pub records: Vec<RecordAt>,
     /// Entries undone or put back.
     pub undone: Vec<UndoneRow>,
-    /// Sums by day.
-    pub daily: Vec<DailyRow>,
+    /// Sums of lines.
+    pub sums: Vec<SumRow>,
+    /// Where periods begin.
+    pub periods: Vec<PeriodRow>,
     /// Rows of projection `health`.
     pub health_daily: Vec<HealthDailyRow>,
     /// Rows of projection `health`.
@@ -92,12 +96,14 @@ impl ViewsBatch {
             parked: Vec::new(),
             billing: Vec::new(),
             consent: Vec::new(),
+            scores: Vec::new(),
             journeys: Vec::new(),
             dims: Vec::new(),
             lines: Vec::new(),
             records: Vec::new(),
             undone: Vec::new(),
-            daily: Vec::new(),
+            sums: Vec::new(),
+            periods: Vec::new(),
             health_daily: Vec::new(),
             health_last: Vec::new(),
             items: Vec::new(),
@@ -132,12 +138,16 @@ macro_rules! insert_all {
         if let Some(generation) = batch.generation("journeys") {
             $insert($tx, sql::$engine::JOURNEYS_INSERT, ledger, generation, &batch.journeys).await?;
         }
+        if let Some(generation) = batch.generation("scores") {
+            $insert($tx, sql::$engine::SCORES_INSERT, ledger, generation, &batch.scores).await?;
+        }
         if let Some(generation) = batch.generation("money") {
             $insert($tx, sql::$engine::DIMS_INSERT, ledger, generation, &batch.dims).await?;
             $insert($tx, sql::$engine::LINES_INSERT, ledger, generation, &batch.lines).await?;
             $insert($tx, sql::$engine::RECORDS_INSERT, ledger, generation, &batch.records).await?;
             $insert($tx, sql::$engine::UNDONE_INSERT, ledger, generation, &batch.undone).await?;
-            $insert($tx, sql::$engine::DAILY_INSERT, ledger, generation, &batch.daily).await?;
+            $insert($tx, sql::$engine::SUMS_INSERT, ledger, generation, &batch.sums).await?;
+            $insert($tx, sql::$engine::PERIODS_INSERT, ledger, generation, &batch.periods).await?;
         }
         if let Some(generation) = batch.generation("health") {
             $insert($tx, sql::$engine::HEALTH_DAILY_INSERT, ledger, generation, &batch.health_daily).await?;

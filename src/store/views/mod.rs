@@ -15,6 +15,7 @@ pub mod marks;
 mod money;
 mod quarantine;
 mod rows;
+mod scores;
 pub(super) mod sql;
 
 pub use billing::{BillingDocument, PayoutLine, Receivable, SaleMove, SellerBalance, Unrated};
@@ -28,6 +29,6 @@ pub use health::{HealthDay, HealthLast};
 pub use money::{MoneyFilter, MoneySum, RecordRow};
 pub use quarantine::QuarantineItem;
 pub use rows::{
-    BillingRow, ConsentRow, DailyRow, DimsRow, HealthDailyRow, HealthLastRow, ItemRow, ItemUpdate, JourneyRow, LineRow,
-    NO_CURRENCY, ParkedRow, RecordAt, UndoneRow,
+    BillingRow, ConsentRow, DimsRow, HealthDailyRow, HealthLastRow, ItemRow, ItemUpdate, JourneyRow, LineRow,
+    NO_CURRENCY, PERIOD_DAYS, ParkedRow, PeriodRow, RecordAt, ScoreRow, SumRow, UndoneRow, period_of,
 };

@@ -3,9 +3,9 @@
 use sqlx::FromRow;
 
 use super::columns::{Bulk, pack, postgres_query, sqlite_query};
-use super::rows::{DimsRow, LineRow, RecordAt, UndoneRow};
+use super::rows::{DimsRow, LineRow, PERIOD_DAYS, RecordAt, UndoneRow, period_of};
 use super::sql;
-use crate::domain::time::Timestamp;
+use crate::domain::time::{MICROS_PER_DAY, Timestamp};
 use crate::store::db::{Db, on_db};
 use crate::store::pack::ROWS_MAX;
 use crate::store::rows::array;
@@ -24,6 +24,27 @@ pub struct MoneyFilter {
     pub by: [bool; 5],
     /// Only this campaign, channel, source, seller, vendor.
     pub only: [Option<String>; 5],
+}
+
+impl MoneyFilter {
+    /// The whole periods within its days: the first day of the first one, and of the one after the last; equal if days must stay apart
+    /// or there are none.
+    fn whole_periods(&self) -> (i64, i64) {
+        let from = self.day_from.checked_add(PERIOD_DAYS - 1).map_or(i64::MAX, |day| day.div_euclid(PERIOD_DAYS));
+        let (from, to) = (from.saturating_mul(PERIOD_DAYS), self.day_to.div_euclid(PERIOD_DAYS) * PERIOD_DAYS);
+        let from = if self.day_from == i64::MIN { i64::MIN } else { from };
+        let to = if self.day_to == i64::MAX { i64::MAX } else { to };
+        if self.by_day || from >= to { (self.day_to, self.day_to) } else { (from, to) }
+    }
+}
+
+/// The period that an instant breaks and the instant at which it begins; of no instant, the end of time.
+fn broken(at: Timestamp) -> (i64, i64) {
+    if at == Timestamp::MAX {
+        return (i64::MAX, i64::MAX);
+    }
+    let period = period_of(at.micros());
+    (period, period.saturating_mul(PERIOD_DAYS * MICROS_PER_DAY))
 }
 
 /// One sum.
@@ -169,34 +190,8 @@ impl Store {
             .collect()
     }
 
-    /// Sums from the daily table: all that is known now.
-    pub async fn money_sums_daily(&self, filter: &MoneyFilter) -> Result<Vec<MoneySum>, StoreError> {
-        let [campaign, channel, source, seller, vendor] = &filter.only;
-        let [by_campaign, by_channel, by_source, by_seller, by_vendor] = filter.by.map(i64::from);
-        let rows: Vec<Sum> = on_db!(self.db, views_read, pool => {
-            sqlx::query_as(sql::MONEY_DAILY)
-                .bind(self.key())
-                .bind(filter.day_from)
-                .bind(filter.day_to)
-                .bind(i64::from(filter.by_day))
-                .bind(by_campaign)
-                .bind(by_channel)
-                .bind(by_source)
-                .bind(by_seller)
-                .bind(by_vendor)
-                .bind(campaign)
-                .bind(channel)
-                .bind(source)
-                .bind(seller)
-                .bind(vendor)
-                .fetch_all(pool)
-                .await
-        })?;
-        Ok(rows.into_iter().map(MoneySum::from).collect())
-    }
-
-    /// Sums from the lines: what had occurred at `as_of`, as the ledger knew it at `known_at`.
-    pub async fn money_sums_exact(
+    /// Sums of what had occurred at `as_of`, as the ledger knew it at `known_at`; [`Timestamp::MAX`] leaves an axis open.
+    pub async fn money_sums(
         &self,
         filter: &MoneyFilter,
         as_of: Timestamp,
@@ -204,8 +199,11 @@ impl Store {
     ) -> Result<Vec<MoneySum>, StoreError> {
         let [campaign, channel, source, seller, vendor] = &filter.only;
         let [by_campaign, by_channel, by_source, by_seller, by_vendor] = filter.by.map(i64::from);
+        let (whole_from, whole_to) = filter.whole_periods();
+        let (known, known_begins) = broken(known_at);
+        let (since, since_begins) = broken(as_of);
         let rows: Vec<Sum> = on_db!(self.db, views_read, pool => {
-            sqlx::query_as(sql::MONEY_EXACT)
+            sqlx::query_as(sql::MONEY_SUMS)
                 .bind(self.key())
                 .bind(filter.day_from)
                 .bind(filter.day_to)
@@ -220,8 +218,14 @@ impl Store {
                 .bind(source)
                 .bind(seller)
                 .bind(vendor)
-                .bind(as_of.micros())
+                .bind(whole_from)
+                .bind(whole_to)
+                .bind(known)
+                .bind(since)
                 .bind(known_at.micros())
+                .bind(as_of.micros())
+                .bind(since_begins)
+                .bind(known_begins)
                 .fetch_all(pool)
                 .await
         })?;

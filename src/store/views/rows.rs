@@ -1,6 +1,7 @@
 //! What projections write, one struct a table. Positions and times are `i64` as the columns are.
 
 use super::JourneyStep;
+use crate::domain::time::MICROS_PER_DAY;
 
 /// What stands in the place of a currency where a number is not money.
 pub const NO_CURRENCY: [u8; 3] = *b"---";
@@ -136,6 +137,33 @@ pub struct JourneyRow {
     pub record: [u8; 16],
 }
 
+/// A score that a lead was given; a row of projection `scores`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ScoreRow {
+    /// The person's pseudonym.
+    pub subject: [u8; 16],
+    /// The entry.
+    pub position: i64,
+    /// When it was made.
+    pub occurred: i64,
+    /// When the ledger learnt it.
+    pub recorded: i64,
+    /// The score.
+    pub points: i64,
+    /// Probability of the outcome in billionths, if it was stated.
+    pub chance: Option<i64>,
+    /// A challenger's: nobody acted on it.
+    pub aside: bool,
+    /// Model.
+    pub model: String,
+    /// Its version.
+    pub version: String,
+    /// Band; empty: none.
+    pub band: String,
+    /// Campaign; empty: none.
+    pub campaign: String,
+}
+
 /// The sale or cost that a record id stands for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RecordAt {
@@ -162,10 +190,20 @@ pub struct UndoneRow {
     pub since: i64,
 }
 
-/// An addition to a daily sum.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct DailyRow {
-    /// Accounting day.
+/// Days of a period, by which sums are kept apart.
+pub const PERIOD_DAYS: i64 = 32;
+
+/// The period of an instant in microseconds, counted from 1970-01-01.
+pub const fn period_of(micros: i64) -> i64 {
+    micros.div_euclid(PERIOD_DAYS * MICROS_PER_DAY)
+}
+
+/// An addition to a sum of lines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SumRow {
+    /// Accounting days that it sums: 1, or [`PERIOD_DAYS`].
+    pub span: i64,
+    /// The first of them.
     pub day: i64,
     /// [`DimsRow::id`].
     pub dims: i64,
@@ -173,8 +211,21 @@ pub struct DailyRow {
     pub measure: i64,
     /// ISO 4217 code; [`NO_CURRENCY`] for counts.
     pub currency: [u8; 3],
+    /// Period in which the lines were recorded.
+    pub known: i64,
+    /// Period in which they had occurred.
+    pub since: i64,
     /// What is added.
     pub value: i64,
+}
+
+/// Where the lines recorded in a period begin, unless an earlier batch said so.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PeriodRow {
+    /// The period.
+    pub known: i64,
+    /// Position of its first entry with lines.
+    pub first: i64,
 }
 
 /// An addition to the counts of a day and event type.

@@ -53,14 +53,19 @@ pub(super) const DELETE_CONSENT_ACTS: &str =
     delete_first!("consent_acts", "subject, position, line", "subject DESC, position DESC, line DESC");
 pub(super) const DELETE_JOURNEY_STEPS: &str =
     delete_first!("journey_steps", "subject, position", "subject DESC, position DESC");
+pub(super) const DELETE_SCORES: &str = delete_first!("scores", "subject, position", "subject DESC, position DESC");
 pub(super) const DELETE_MONEY_DIMS: &str = delete_first!("money_dims", "id", "id DESC");
 pub(super) const DELETE_MONEY_LINES: &str = delete_first!("money_lines", "position, line", "position DESC, line DESC");
 pub(super) const DELETE_MONEY_RECORDS: &str =
     delete_first!("money_records", "record, position", "record DESC, position DESC");
 pub(super) const DELETE_MONEY_UNDONE: &str =
     delete_first!("money_undone", "position, root", "position DESC, root DESC");
-pub(super) const DELETE_MONEY_DAILY: &str =
-    delete_first!("money_daily", "day, dims, measure, currency", "day DESC, dims DESC, measure DESC, currency DESC");
+pub(super) const DELETE_MONEY_SUMS: &str = delete_first!(
+    "money_sums",
+    "span, day, dims, measure, currency, known, since",
+    "span DESC, day DESC, dims DESC, measure DESC, currency DESC, known DESC, since DESC"
+);
+pub(super) const DELETE_MONEY_PERIODS: &str = delete_first!("money_periods", "known", "known DESC");
 pub(super) const DELETE_HEALTH_DAILY: &str =
     delete_first!("health_daily", "day, event_type", "day DESC, event_type DESC");
 pub(super) const DELETE_HEALTH_LAST: &str = delete_first!("health_last", "scope, name", "scope DESC, name DESC");
@@ -81,37 +86,40 @@ pub(super) const CONSENT_UNDOING: &str = "WITH RECURSIVE u(subject, position, ta
 pub(super) const CONSENT_ACTIVITY: &str = "SELECT act, channels, seller, COUNT(*) FROM consent_acts WHERE ledger = $1 AND generation = (SELECT generation \
      FROM cursors WHERE ledger = $1 AND projection = 'consent' AND state IN (1, 3)) AND effective >= $2 AND effective < $3 \
      AND recorded <= $4 GROUP BY act, channels, seller ORDER BY act, channels, seller";
-/// $4 to $9 say what to group by (1 or 0), $10 to $14 what to filter by (null: all).
-pub(super) const MONEY_DAILY: &str = "WITH s AS (SELECT CASE WHEN CAST($4 AS BIGINT) = 1 THEN day ELSE 0 END AS day, dims, measure, currency, \
-     CAST(SUM(value) AS BIGINT) AS value FROM money_daily WHERE ledger = $1 AND generation = (SELECT generation \
-     FROM cursors WHERE ledger = $1 AND projection = 'money' AND state IN (1, 3)) AND day >= $2 AND day < $3 \
-     GROUP BY 1, dims, measure, currency), g AS (SELECT s.day AS day, CASE WHEN CAST($5 AS BIGINT) = 1 THEN \
-     d.campaign ELSE '' END AS campaign, CASE WHEN CAST($6 AS BIGINT) = 1 THEN d.channel ELSE '' END AS channel, \
-     CASE WHEN CAST($7 AS BIGINT) = 1 THEN d.source ELSE '' END AS source, CASE WHEN CAST($8 AS BIGINT) = 1 THEN \
-     d.seller ELSE '' END AS seller, CASE WHEN CAST($9 AS BIGINT) = 1 THEN d.vendor ELSE '' END AS vendor, \
+/// Sums by day, names and measure: from whole periods recorded before $17 and occurred before $18, of days from $15 to $16 by whole periods
+/// of days; and from the lines of the two broken periods, recorded by $19 and occurred by $20. $21 and $22 are where the broken periods begin.
+pub(super) const MONEY_SUMS: &str = "WITH r AS (SELECT CASE WHEN CAST($4 AS BIGINT) = 1 THEN day ELSE 0 END AS day, dims, measure, currency, value \
+     FROM money_sums WHERE ledger = $1 AND generation = (SELECT generation FROM cursors WHERE ledger = $1 AND \
+     projection = 'money' AND state IN (1, 3)) AND span = 1 AND day >= $2 AND day < $15 AND known < $17 AND since < \
+     $18 UNION ALL SELECT CASE WHEN CAST($4 AS BIGINT) = 1 THEN day ELSE 0 END AS day, dims, measure, currency, value \
+     FROM money_sums WHERE ledger = $1 AND generation = (SELECT generation FROM cursors WHERE ledger = $1 AND \
+     projection = 'money' AND state IN (1, 3)) AND span = 1 AND day >= $16 AND day < $3 AND known < $17 AND since < \
+     $18 UNION ALL SELECT CASE WHEN CAST($4 AS BIGINT) = 1 THEN day ELSE 0 END AS day, dims, measure, currency, value \
+     FROM money_sums WHERE ledger = $1 AND generation = (SELECT generation FROM cursors WHERE ledger = $1 AND \
+     projection = 'money' AND state IN (1, 3)) AND span = 32 AND day >= $15 AND day < $16 AND known < $17 AND since < \
+     $18 UNION ALL SELECT CASE WHEN CAST($4 AS BIGINT) = 1 THEN day ELSE 0 END AS day, dims, account AS measure, \
+     currency, CASE WHEN account < 300 THEN -amount ELSE amount END AS value FROM money_lines WHERE ledger = $1 AND \
+     generation = (SELECT generation FROM cursors WHERE ledger = $1 AND projection = 'money' AND state IN (1, 3)) AND \
+     position >= (SELECT first FROM money_periods WHERE ledger = $1 AND generation = (SELECT generation FROM cursors \
+     WHERE ledger = $1 AND projection = 'money' AND state IN (1, 3)) AND known = $17) AND position < COALESCE((SELECT \
+     MIN(first) FROM money_periods WHERE ledger = $1 AND generation = (SELECT generation FROM cursors WHERE ledger = \
+     $1 AND projection = 'money' AND state IN (1, 3)) AND known > $17), 9223372036854775807) AND recorded <= $19 AND \
+     occurred <= $20 AND day >= $2 AND day < $3 AND account >= 100 UNION ALL SELECT CASE WHEN CAST($4 AS BIGINT) = 1 \
+     THEN day ELSE 0 END AS day, dims, account AS measure, currency, CASE WHEN account < 300 THEN -amount ELSE amount \
+     END AS value FROM money_lines WHERE ledger = $1 AND generation = (SELECT generation FROM cursors WHERE ledger = \
+     $1 AND projection = 'money' AND state IN (1, 3)) AND occurred >= $21 AND recorded < $22 AND occurred <= $20 AND \
+     day >= $2 AND day < $3 AND account >= 100), s AS (SELECT day, dims, measure, currency, CAST(SUM(value) AS \
+     BIGINT) AS value FROM r GROUP BY day, dims, measure, currency), g AS (SELECT s.day AS day, CASE WHEN CAST($5 AS \
+     BIGINT) = 1 THEN d.campaign ELSE '' END AS campaign, CASE WHEN CAST($6 AS BIGINT) = 1 THEN d.channel ELSE '' END \
+     AS channel, CASE WHEN CAST($7 AS BIGINT) = 1 THEN d.source ELSE '' END AS source, CASE WHEN CAST($8 AS BIGINT) = \
+     1 THEN d.seller ELSE '' END AS seller, CASE WHEN CAST($9 AS BIGINT) = 1 THEN d.vendor ELSE '' END AS vendor, \
      s.measure AS measure, s.currency AS currency, s.value AS value FROM s JOIN money_dims d ON d.ledger = $1 AND \
-     d.generation = (SELECT generation FROM cursors WHERE ledger = $1 AND projection = 'money' AND state IN (1, \
-     3)) AND d.id = s.dims WHERE (CAST($10 AS TEXT) IS NULL OR d.campaign = $10) AND (CAST($11 AS TEXT) IS NULL \
-     OR d.channel = $11) AND (CAST($12 AS TEXT) IS NULL OR d.source = $12) AND (CAST($13 AS TEXT) IS NULL OR \
-     d.seller = $13) AND (CAST($14 AS TEXT) IS NULL OR d.vendor = $14)) SELECT day, campaign, channel, source, \
-     seller, vendor, measure, currency, CAST(SUM(value) AS BIGINT) FROM g GROUP BY day, campaign, channel, \
-     source, seller, vendor, measure, currency ORDER BY day, measure";
-/// The same from the lines, as of $15 (occurred) and as known at $16 (recorded).
-pub(super) const MONEY_EXACT: &str = "WITH s AS (SELECT CASE WHEN CAST($4 AS BIGINT) = 1 THEN day ELSE 0 END AS day, dims, account AS measure, \
-     currency, CAST(SUM(CASE WHEN account < 300 THEN -amount ELSE amount END) AS BIGINT) AS value FROM \
-     money_lines WHERE ledger = $1 AND generation = (SELECT generation FROM cursors WHERE ledger = $1 AND \
-     projection = 'money' AND state IN (1, 3)) AND day >= $2 AND day < $3 AND occurred <= $15 AND recorded <= $16 \
-     AND account >= 100 GROUP BY 1, dims, account, currency), g AS (SELECT s.day AS day, CASE WHEN CAST($5 AS \
-     BIGINT) = 1 THEN d.campaign ELSE '' END AS campaign, CASE WHEN CAST($6 AS BIGINT) = 1 THEN d.channel ELSE '' \
-     END AS channel, CASE WHEN CAST($7 AS BIGINT) = 1 THEN d.source ELSE '' END AS source, CASE WHEN CAST($8 AS \
-     BIGINT) = 1 THEN d.seller ELSE '' END AS seller, CASE WHEN CAST($9 AS BIGINT) = 1 THEN d.vendor ELSE '' END \
-     AS vendor, s.measure AS measure, s.currency AS currency, s.value AS value FROM s JOIN money_dims d ON \
-     d.ledger = $1 AND d.generation = (SELECT generation FROM cursors WHERE ledger = $1 AND projection = 'money' \
-     AND state IN (1, 3)) AND d.id = s.dims WHERE (CAST($10 AS TEXT) IS NULL OR d.campaign = $10) AND (CAST($11 \
-     AS TEXT) IS NULL OR d.channel = $11) AND (CAST($12 AS TEXT) IS NULL OR d.source = $12) AND (CAST($13 AS \
-     TEXT) IS NULL OR d.seller = $13) AND (CAST($14 AS TEXT) IS NULL OR d.vendor = $14)) SELECT day, campaign, \
-     channel, source, seller, vendor, measure, currency, CAST(SUM(value) AS BIGINT) FROM g GROUP BY day, \
-     campaign, channel, source, seller, vendor, measure, currency ORDER BY day, measure";
+     d.generation = (SELECT generation FROM cursors WHERE ledger = $1 AND projection = 'money' AND state IN (1, 3)) \
+     AND d.id = s.dims WHERE (CAST($10 AS TEXT) IS NULL OR d.campaign = $10) AND (CAST($11 AS TEXT) IS NULL OR \
+     d.channel = $11) AND (CAST($12 AS TEXT) IS NULL OR d.source = $12) AND (CAST($13 AS TEXT) IS NULL OR d.seller = \
+     $13) AND (CAST($14 AS TEXT) IS NULL OR d.vendor = $14)) SELECT day, campaign, channel, source, seller, vendor, \
+     measure, currency, CAST(SUM(value) AS BIGINT) FROM g GROUP BY day, campaign, channel, source, seller, vendor, \
+     measure, currency ORDER BY day, measure";
 pub(super) const MONEY_BALANCES: &str = "SELECT l.account, l.currency, CAST(SUM(l.amount) AS BIGINT) FROM money_lines l WHERE l.ledger = $1 AND \
      l.generation = (SELECT generation FROM cursors WHERE ledger = $1 AND projection = 'money' AND state IN (1, 3)) AND \
      l.account < 1000 AND l.occurred <= $2 AND l.recorded <= $3 GROUP BY l.account, l.currency ORDER BY l.account, \
@@ -130,6 +138,9 @@ pub(super) const JOURNEYS_ASIDE: &str = "SELECT subject, position, step, occurre
      currency, record FROM journey_steps WHERE ledger = $1 AND generation = (SELECT generation FROM cursors WHERE \
      ledger = $1 AND projection = 'journeys' AND state IN (1, 3)) AND (step >= 6 OR target >= 0) ORDER BY \
      position";
+pub(super) const SCORES_FROM: &str = "SELECT subject, position, occurred, recorded, points, chance, aside, model, version, band, campaign FROM \
+     scores WHERE ledger = $1 AND generation = (SELECT generation FROM cursors WHERE ledger = $1 AND projection = \
+     'scores' AND state IN (1, 3)) AND (subject, position) > ($2, $3) ORDER BY subject, position LIMIT $4";
 pub(super) const HEALTH_DAYS: &str = "SELECT day, event_type, events, absent FROM health_daily WHERE ledger = $1 AND generation = (SELECT generation \
      FROM cursors WHERE ledger = $1 AND projection = 'health' AND state IN (1, 3)) AND day >= $2 AND day < $3 ORDER BY \
      day, event_type";
@@ -250,7 +261,8 @@ pub(in crate::store) const SHARED: &[&str] = &[
     DELETE_MONEY_LINES,
     DELETE_MONEY_RECORDS,
     DELETE_MONEY_UNDONE,
-    DELETE_MONEY_DAILY,
+    DELETE_MONEY_SUMS,
+    DELETE_MONEY_PERIODS,
     DELETE_HEALTH_DAILY,
     DELETE_HEALTH_LAST,
     DELETE_QUARANTINE_ITEMS,
@@ -258,14 +270,15 @@ pub(in crate::store) const SHARED: &[&str] = &[
     CONSENT_OF,
     CONSENT_UNDOING,
     CONSENT_ACTIVITY,
-    MONEY_DAILY,
-    MONEY_EXACT,
+    MONEY_SUMS,
     MONEY_BALANCES,
     MONEY_LINES_OF,
     MONEY_DIMS_ALL,
     JOURNEYS_FROM,
     JOURNEYS_ASIDE,
     DELETE_JOURNEY_STEPS,
+    DELETE_SCORES,
+    SCORES_FROM,
     HEALTH_DAYS,
     HEALTH_LAST,
     ITEMS_COUNT,
@@ -290,7 +303,18 @@ pub(in crate::store) const SHARED: &[&str] = &[
 pub(super) const DELETES: &[(&str, &[&str])] = &[
     ("consent", &[DELETE_CONSENT_ACTS]),
     ("journeys", &[DELETE_JOURNEY_STEPS]),
-    ("money", &[DELETE_MONEY_LINES, DELETE_MONEY_RECORDS, DELETE_MONEY_UNDONE, DELETE_MONEY_DAILY, DELETE_MONEY_DIMS]),
+    ("scores", &[DELETE_SCORES]),
+    (
+        "money",
+        &[
+            DELETE_MONEY_LINES,
+            DELETE_MONEY_RECORDS,
+            DELETE_MONEY_UNDONE,
+            DELETE_MONEY_SUMS,
+            DELETE_MONEY_PERIODS,
+            DELETE_MONEY_DIMS,
+        ],
+    ),
     ("health", &[DELETE_HEALTH_DAILY, DELETE_HEALTH_LAST]),
     ("quarantine", &[DELETE_QUARANTINE_ITEMS]),
     ("billing", &[DELETE_BILLING_ACTS]),
@@ -340,6 +364,16 @@ pub(in crate::store) mod sqlite {
          CAST(substr($5, CAST(substr($3, i * 280 + 201, 20) AS INTEGER), CAST(substr($3, i * 280 + 221, 20) AS \
          INTEGER)) AS TEXT), substr($5, CAST(substr($3, i * 280 + 241, 20) AS INTEGER), CAST(substr($3, i * 280 + \
          261, 20) AS INTEGER)) FROM series r WHERE i < $2";
+    pub(in crate::store::views) const SCORES_INSERT: &str = "INSERT INTO scores (ledger, generation, position, occurred, recorded, points, chance, aside, model, version, \
+         band, campaign, subject) SELECT $1, $4, CAST(substr($3, i * 320 + 1, 20) AS INTEGER), CAST(substr($3, i * 320 \
+         + 21, 20) AS INTEGER), CAST(substr($3, i * 320 + 41, 20) AS INTEGER), CAST(substr($3, i * 320 + 61, 20) AS \
+         INTEGER), CAST(substr($3, i * 320 + 81, 20) AS INTEGER), CAST(substr($3, i * 320 + 101, 20) AS INTEGER), \
+         CAST(substr($5, CAST(substr($3, i * 320 + 121, 20) AS INTEGER), CAST(substr($3, i * 320 + 141, 20) AS \
+         INTEGER)) AS TEXT), CAST(substr($5, CAST(substr($3, i * 320 + 161, 20) AS INTEGER), CAST(substr($3, i * 320 + \
+         181, 20) AS INTEGER)) AS TEXT), CAST(substr($5, CAST(substr($3, i * 320 + 201, 20) AS INTEGER), \
+         CAST(substr($3, i * 320 + 221, 20) AS INTEGER)) AS TEXT), CAST(substr($5, CAST(substr($3, i * 320 + 241, 20) \
+         AS INTEGER), CAST(substr($3, i * 320 + 261, 20) AS INTEGER)) AS TEXT), substr($5, CAST(substr($3, i * 320 + \
+         281, 20) AS INTEGER), CAST(substr($3, i * 320 + 301, 20) AS INTEGER)) FROM series r WHERE i < $2";
     pub(in crate::store::views) const JOURNEYS_INSERT: &str = "INSERT INTO journey_steps (ledger, generation, position, step, occurred, recorded, micros, target, channel, \
          mark, campaign, seller, currency, subject, record) SELECT $1, $4, CAST(substr($3, i * 400 + 1, 20) AS \
          INTEGER), CAST(substr($3, i * 400 + 21, 20) AS INTEGER), CAST(substr($3, i * 400 + 41, 20) AS INTEGER), \
@@ -362,12 +396,16 @@ pub(in crate::store) mod sqlite {
          (ledger, generation, position, root, live, since) SELECT $1, $4, CAST(substr($3, i * 80 + 1, 20) AS INTEGER), \
          CAST(substr($3, i * 80 + 21, 20) AS INTEGER), CAST(substr($3, i * 80 + 41, 20) AS INTEGER), \
          CAST(substr($3, i * 80 + 61, 20) AS INTEGER) FROM series r WHERE i < $2";
-    pub(in crate::store::views) const DAILY_INSERT: &str = "INSERT INTO money_daily \
-         (ledger, generation, day, dims, measure, value, currency) SELECT $1, $4, CAST(substr($3, i * 120 + 1, 20) \
-         AS INTEGER), CAST(substr($3, i * 120 + 21, 20) AS INTEGER), CAST(substr($3, i * 120 + 41, 20) AS INTEGER), \
-         CAST(substr($3, i * 120 + 61, 20) AS INTEGER), CAST(substr($5, CAST(substr($3, i * 120 + 81, 20) AS \
-         INTEGER), CAST(substr($3, i * 120 + 101, 20) AS INTEGER)) AS TEXT) FROM series r WHERE i < $2 ON CONFLICT (ledger, \
-         generation, day, dims, measure, currency) DO UPDATE SET value = money_daily.value + excluded.value";
+    pub(in crate::store::views) const SUMS_INSERT: &str = "INSERT INTO money_sums (ledger, generation, span, day, dims, measure, known, since, value, currency) SELECT $1, \
+         $4, CAST(substr($3, i * 180 + 1, 20) AS INTEGER), CAST(substr($3, i * 180 + 21, 20) AS INTEGER), CAST(substr($3, \
+         i * 180 + 41, 20) AS INTEGER), CAST(substr($3, i * 180 + 61, 20) AS INTEGER), CAST(substr($3, i * 180 + 81, 20) \
+         AS INTEGER), CAST(substr($3, i * 180 + 101, 20) AS INTEGER), CAST(substr($3, i * 180 + 121, 20) AS INTEGER), \
+         CAST(substr($5, CAST(substr($3, i * 180 + 141, 20) AS INTEGER), CAST(substr($3, i * 180 + 161, 20) AS INTEGER)) \
+         AS TEXT) FROM series r WHERE i < $2 ON CONFLICT (ledger, generation, span, day, dims, measure, currency, known, \
+         since) DO UPDATE SET value = money_sums.value + excluded.value";
+    pub(in crate::store::views) const PERIODS_INSERT: &str = "INSERT INTO money_periods (ledger, generation, known, first) SELECT $1, $4, CAST(substr($3, i * 40 + 1, 20) AS \
+         INTEGER), CAST(substr($3, i * 40 + 21, 20) AS INTEGER) FROM series r WHERE i < $2 ON CONFLICT (ledger, \
+         generation, known) DO NOTHING";
     pub(in crate::store::views) const HEALTH_DAILY_INSERT: &str = "INSERT INTO health_daily \
          (ledger, generation, day, events, absent, event_type) SELECT $1, $4, CAST(substr($3, i * 100 + 1, 20) AS \
          INTEGER), CAST(substr($3, i * 100 + 21, 20) AS INTEGER), CAST(substr($3, i * 100 + 41, 20) AS INTEGER), \
@@ -435,10 +473,12 @@ pub(in crate::store) mod sqlite {
         CONSENT_INSERT,
         DIMS_INSERT,
         JOURNEYS_INSERT,
+        SCORES_INSERT,
         LINES_INSERT,
         RECORDS_INSERT,
         UNDONE_INSERT,
-        DAILY_INSERT,
+        SUMS_INSERT,
+        PERIODS_INSERT,
         HEALTH_DAILY_INSERT,
         HEALTH_LAST_INSERT,
         BILLING_INSERT,
@@ -468,6 +508,9 @@ pub(in crate::store) mod postgres {
          occurred, recorded, currency, record) SELECT $1::bytea, $2::bigint, * FROM UNNEST($3::bigint[], \
          $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[], $9::bigint[], $10::bigint[], \
          $11::bigint[], $12::bigint[], $13::text[], $14::bytea[])";
+    pub(in crate::store::views) const SCORES_INSERT: &str = "INSERT INTO scores (ledger, generation, position, occurred, recorded, points, chance, aside, model, version, \
+         band, campaign, subject) SELECT $1::bytea, $2::bigint, * FROM UNNEST($3::bigint[], $4::bigint[], $5::bigint[], \
+         $6::bigint[], $7::bigint[], $8::bigint[], $9::text[], $10::text[], $11::text[], $12::text[], $13::bytea[])";
     pub(in crate::store::views) const JOURNEYS_INSERT: &str = "INSERT INTO journey_steps (ledger, generation, position, step, occurred, recorded, micros, target, channel, \
          mark, campaign, seller, currency, subject, record) SELECT $1::bytea, $2::bigint, * FROM UNNEST($3::bigint[], \
          $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[], $9::text[], $10::text[], $11::text[], \
@@ -476,10 +519,12 @@ pub(in crate::store) mod postgres {
          $2::bigint, * FROM UNNEST($3::bigint[], $4::bigint[], $5::bigint[], $6::bytea[])";
     pub(in crate::store::views) const UNDONE_INSERT: &str = "INSERT INTO money_undone (ledger, generation, position, root, live, since) SELECT $1::bytea, $2::bigint, * FROM \
          UNNEST($3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[])";
-    pub(in crate::store::views) const DAILY_INSERT: &str = "INSERT INTO money_daily (ledger, generation, day, dims, measure, value, currency) SELECT $1::bytea, \
-         $2::bigint, * FROM UNNEST($3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::text[]) AS r WHERE \
-         true ON CONFLICT (ledger, generation, day, dims, measure, currency) DO UPDATE SET value = money_daily.value \
-         + excluded.value";
+    pub(in crate::store::views) const SUMS_INSERT: &str = "INSERT INTO money_sums (ledger, generation, span, day, dims, measure, known, since, value, currency) SELECT \
+         $1::bytea, $2::bigint, * FROM UNNEST($3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[], \
+         $8::bigint[], $9::bigint[], $10::text[]) AS r WHERE true ON CONFLICT (ledger, generation, span, day, dims, \
+         measure, currency, known, since) DO UPDATE SET value = money_sums.value + excluded.value";
+    pub(in crate::store::views) const PERIODS_INSERT: &str = "INSERT INTO money_periods (ledger, generation, known, first) SELECT $1::bytea, $2::bigint, * FROM \
+         UNNEST($3::bigint[], $4::bigint[]) AS r WHERE true ON CONFLICT (ledger, generation, known) DO NOTHING";
     pub(in crate::store::views) const HEALTH_DAILY_INSERT: &str = "INSERT INTO health_daily (ledger, generation, day, events, absent, event_type) SELECT $1::bytea, \
          $2::bigint, * FROM UNNEST($3::bigint[], $4::bigint[], $5::bigint[], $6::text[]) AS r WHERE true ON CONFLICT \
          (ledger, generation, day, event_type) DO UPDATE SET events = health_daily.events + excluded.events, absent \
@@ -518,10 +563,12 @@ pub(in crate::store) mod postgres {
         CONSENT_INSERT,
         DIMS_INSERT,
         JOURNEYS_INSERT,
+        SCORES_INSERT,
         LINES_INSERT,
         RECORDS_INSERT,
         UNDONE_INSERT,
-        DAILY_INSERT,
+        SUMS_INSERT,
+        PERIODS_INSERT,
         HEALTH_DAILY_INSERT,
         HEALTH_LAST_INSERT,
         BILLING_INSERT,

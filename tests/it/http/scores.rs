@@ -1,4 +1,5 @@
 //! Scores over HTTP: made from the log, recorded first, computed again, taken by routing where none is stated.
+#![expect(clippy::float_arithmetic, reason = "statistics of scores are worked out apart from the code")]
 
 use serde_json::{Value, json};
 use tallystick::http::state::Settings;
@@ -112,4 +113,150 @@ async fn routing_takes_the_latest_score_where_none_is_stated() {
     let ledger = &served.bench.ledger;
     tallystick::decisions::replay_routes(ledger, ledger.size(), |replay| wrong += replay.differs.len()).await.unwrap();
     assert_eq!(wrong, 0);
+}
+
+const WITH_LATER: [(&str, &str); 2] =
+    [("tallystick-now", "2026-11-25T12:00:00Z"), ("content-type", "application/json")];
+
+/// Ninety leads scored by two versions; those of high points buy more often. The challenger states probabilities and orders them worse.
+fn scored_story() -> Vec<Value> {
+    let mut events = Vec::new();
+    for person in 0..90_u32 {
+        let mut tell = |id: &str, kind: &str, time: &str, data: Value| {
+            events.push(json!({ "specversion": "1.0", "id": format!("{id}-{person}"), "source": "/t", "type": kind,
+                "subject": format!("s-{person}"), "time": time, "data": data }));
+        };
+        let lead = format!("L-{person}");
+        // The last ten are scored too late for their 30 days to be over.
+        let day = if person < 80 { 1 + person / 8 } else { 28 };
+        let at = |hour: u32| format!("2026-10-{day:02}T{hour:02}:00:00Z");
+        tell("lead", "lead.received", &at(8), json!({ "lead": lead, "campaign": "fall", "channel": "web_form" }));
+        let band = if points(person) >= 50 { "A" } else { "B" };
+        let data = json!({ "model": "fit", "model_version": "1", "score": points(person), "band": band, "lead": lead, "campaign": "fall" });
+        tell("one", "score.assigned", &at(9), data);
+        // A later score of the same version, that knows what came, is not measured.
+        let data = json!({ "model": "fit", "model_version": "1", "score": if bought(person) { 100 } else { 0 }, "band": "A", "lead": lead });
+        tell("again", "score.assigned", "2026-11-20T09:00:00Z", data);
+        if person % 3 != 0 {
+            let data = json!({ "model": "fit", "model_version": "2", "score": chance(person), "champion": false,
+                "probability": format!("0.{:03}", chance(person)), "lead": lead });
+            tell("two", "score.assigned", &at(10), data);
+        }
+        if bought(person) {
+            let data = json!({ "kind": "lead_sale", "amount": { "amount": "50.00", "currency": "USD" }, "sale": format!("S-{person}") });
+            tell("sale", "revenue.recorded", &at(20), data);
+        }
+    }
+    events
+}
+
+fn points(person: u32) -> u32 {
+    person * 37 % 100
+}
+
+fn chance(person: u32) -> u32 {
+    100 + person * 53 % 400
+}
+
+fn bought(person: u32) -> bool {
+    points(person) > 60 + person * 7 % 30 || person.is_multiple_of(11)
+}
+
+/// Share of pairs of a buyer and another person that the score orders rightly, ties as half.
+fn pairs_in_order(persons: &[u32], score: fn(u32) -> u32) -> f64 {
+    let (mut right, mut pairs) = (0.0, 0.0);
+    for buyer in persons.iter().filter(|person| bought(**person)) {
+        for other in persons.iter().filter(|person| !bought(**person)) {
+            pairs += 1.0;
+            right += match score(*buyer).cmp(&score(*other)) {
+                std::cmp::Ordering::Greater => 1.0,
+                std::cmp::Ordering::Equal => 0.5,
+                std::cmp::Ordering::Less => 0.0,
+            };
+        }
+    }
+    right / pairs
+}
+
+async fn scores_are_held_against_what_came(served: &Served) {
+    let answer = served.post_with("/v1/events", &WITH_LATER, &Value::Array(scored_story())).await.json();
+    let results = answer["results"].as_array().unwrap_or_else(|| panic!("{answer}"));
+    assert!(results.iter().all(|result| result["status"] == json!("recorded")), "{results:?}");
+    let october = "as_of=2026-11-25T00:00:00Z&to=2026-11-01";
+    let after = served.bench.ledger.size() - 1;
+    let view = served.get(&format!("/v1/views/scores?after={after}&{october}")).await.ok(200);
+    let items = view["items"].as_array().unwrap();
+    assert_eq!(items.len(), 2, "{view}");
+    let (one, two) = (&items[0], &items[1]);
+    let over: Vec<u32> = (0..80).collect();
+    let both: Vec<u32> = (0..80).filter(|person| person % 3 != 0).collect();
+    let hits = over.iter().filter(|person| bought(**person)).count();
+    assert_eq!((&one["persons"], &one["open"], &one["aside"]), (&json!(90), &json!(10), &json!(0)));
+    assert_eq!(
+        (&one["outcome"]["hits"], &one["outcome"]["of"], &one["scale"]),
+        (&json!(hits), &json!(80), &json!("points"))
+    );
+    let close = |value: &Value, wanted: f64| {
+        assert!((value.as_f64().unwrap() - wanted).abs() < 1e-12, "{value} is not {wanted}")
+    };
+    close(&one["performance"]["auc"], pairs_in_order(&over, points));
+    assert_eq!((&one["performance"]["brier"], &one["against_champion"]), (&Value::Null, &Value::Null));
+    let of_band = |name: &str| {
+        one["bands"].as_array().unwrap().iter().find(|band| band["band"] == name).unwrap()["outcome"].clone()
+    };
+    let high = over.iter().filter(|person| points(**person) >= 50);
+    let wanted = json!([high.clone().filter(|person| bought(**person)).count(), high.count()]);
+    assert_eq!(json!([of_band("A")["hits"], of_band("A")["of"]]), wanted);
+    assert!(one["drift"]["psi"].is_number(), "{one}");
+
+    assert_eq!((&two["aside"], &two["scale"]), (&two["persons"], &json!("probability")));
+    close(&two["performance"]["auc"], pairs_in_order(&both, chance));
+    let brier = both.iter().map(|person| {
+        let gap = f64::from(chance(*person)) / 1000.0 - f64::from(u8::from(bought(*person)));
+        gap * gap
+    });
+    close(&two["performance"]["brier"], brier.sum::<f64>() / both.len() as f64);
+    let against = &two["against_champion"];
+    assert_eq!((&against["persons"], &against["better"]), (&json!(both.len()), &json!(false)));
+    close(&against["auc_champion"], pairs_in_order(&both, points));
+
+    // Nothing had happened by then but the first scores; then the days of nobody are over.
+    let early = served.get("/v1/views/scores?as_of=2026-10-02T00:00:00Z&model=fit").await.ok(200);
+    assert_eq!((&early["items"][0]["persons"], &early["items"][0]["open"]), (&json!(8), &json!(8)));
+    assert_eq!(early["items"][0]["undefined"], "no rows");
+    // A longer wait leaves fewer whose days are over.
+    let long = served.get("/v1/views/scores?within=50&as_of=2026-11-25T00:00:00Z&to=2026-11-01").await.ok(200);
+    assert_eq!(long["items"][0]["outcome"]["of"], 40);
+    let none = served.get("/v1/views/scores?model=other").await.ok(200);
+    assert_eq!(none["items"], json!([]));
+    for wrong in ["outcome=money", "within=0", "within=367", "from=yesterday"] {
+        served.get(&format!("/v1/views/scores?{wrong}")).await.refused(400, "parameter_invalid");
+    }
+    let csv =
+        served.call(Role::Reader, "GET", &format!("/v1/views/scores?{october}"), &[("accept", "text/csv")], "").await;
+    let lines: Vec<String> = csv.text().lines().map(str::to_owned).collect();
+    assert!(lines[1].starts_with("fit,1,,90,10,"), "{lines:?}");
+    assert_eq!(lines.len(), 5, "a head, a version with two bands, a version without: {lines:?}");
+
+    // A score that is annulled does not count.
+    let events = served.get("/v1/events?type=score.assigned").await.ok(200);
+    let first =
+        events["items"].as_array().unwrap().iter().map(|item| item["position"].as_u64().unwrap()).min().unwrap();
+    let annul = json!({ "specversion": "1.0", "id": "annul", "source": "/t", "type": "event.annulled", "subject": "s-0",
+        "data": { "position": first, "reason": "test" } });
+    served.post_with("/v1/events", &WITH_LATER, &annul).await.ok(201);
+    let after = served.bench.ledger.size() - 1;
+    let after = served.get(&format!("/v1/views/scores?after={after}&{october}")).await.ok(200);
+    assert_eq!(after["items"][0]["persons"], 89);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn scores_are_held_against_what_came_on_sqlite() {
+    scores_are_held_against_what_came(&served(1045).await).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn scores_are_held_against_what_came_on_postgres() {
+    let Some(engine) = Engine::postgres().await else { return };
+    scores_are_held_against_what_came(&serve_bench(engine.bench(1046).await, Settings::default()).await).await;
 }

@@ -14,24 +14,33 @@ use tallystick::ingest::ledger::RawFact;
 use tallystick::store::Store;
 use tallystick::views::roi::{Dimension, RoiQuery, roi};
 
-use super::script::{BASE, HOUR, Script, fold_into, groupings, recorded_at, sqlite, step, totals, usd};
+use super::script::{BASE, HOUR, Script, fold_into, groupings, sqlite, step, totals, usd};
 
-/// When an event happened: up to 60 hours before it was recorded, each by its own; costs in the order in which they were recorded,
+/// Time from one entry to the next: a script crosses the periods by which sums are kept apart.
+const STEP: i64 = 20 * HOUR;
+
+fn recorded_at(position: u64) -> Timestamp {
+    Timestamp::from_micros(BASE + i64::try_from(position).unwrap() * STEP)
+}
+
+/// When an event happened: up to 60 steps before it was recorded, each by its own; costs in the order in which they were recorded,
 /// because a figure replaces the estimate that was recorded last.
 fn occurred_at(position: u64, event_type: &str) -> Timestamp {
     let lag = if event_type.starts_with("cost.") { 30 } else { i64::try_from(position * 37 % 61).unwrap() };
-    Timestamp::from_micros(BASE + (i64::try_from(position).unwrap() - lag) * HOUR)
+    Timestamp::from_micros(BASE + (i64::try_from(position).unwrap() - lag) * STEP)
 }
 
 fn event_type(fact: &RawFact) -> String {
     EntryRef::decode(&fact.entry).unwrap().event_type.to_owned()
 }
 
-/// Says when each event happened.
+/// Says when each event was recorded and when it happened.
 fn dated(script: &Script) -> Script {
     let mut dated = script.clone();
     for fact in &mut dated.0 {
         let at = occurred_at(fact.position, &event_type(fact));
+        let entry = Entry { recorded: recorded_at(fact.position), ..Entry::decode(&fact.entry).unwrap() };
+        fact.entry = entry.encode().unwrap();
         if let Some(bytes) = &mut fact.business {
             let mut part: Value = serde_json::from_slice(bytes).unwrap();
             part["occurred"] = at.to_string().into();
@@ -77,9 +86,9 @@ fn roi_at_two_instants_equals_a_ledger_cut_there_and_replayed() {
             let script = dated(&script);
             let size = script.0.len() as u64;
             let known = known % size;
-            let hours = i64::try_from(as_of % (size + 40)).unwrap() - 40;
-            let as_of = Timestamp::from_micros(BASE + hours * HOUR);
-            let before = Timestamp::from_micros(BASE + (hours - 6) * HOUR);
+            let steps = i64::try_from(as_of % (size + 40)).unwrap() - 40;
+            let as_of = Timestamp::from_micros(BASE + steps * STEP);
+            let before = Timestamp::from_micros(BASE + (steps - 6) * STEP);
             let next = || {
                 number.set(number.get() + 1);
                 store.for_ledger(LedgerId::from_bytes(number.get().to_be_bytes()))
@@ -98,7 +107,7 @@ fn roi_at_two_instants_equals_a_ledger_cut_there_and_replayed() {
                 let asked = RoiQuery { as_of: Some(as_of), known_at, ..RoiQuery::default() };
                 let answer = by_day(&whole, asked).await;
                 assert_eq!(answer, by_day(&both, RoiQuery::default()).await);
-                // The controls: a ledger cut one entry or six hours earlier says something else where that moved a figure.
+                // The controls: a ledger cut one entry or six steps earlier says something else where that moved a figure.
                 fold_into(&early, &cut(&script, known, before), &[]).await;
                 let other = by_day(&early, RoiQuery::default()).await;
                 sooner.set(sooner.get() + u32::from(other != answer));
@@ -114,7 +123,7 @@ fn roi_at_two_instants_equals_a_ledger_cut_there_and_replayed() {
         .unwrap();
     assert!(seen.get() > 20, "answers with figures: {}", seen.get());
     assert!(differ.get() > 3, "cuts of one entry that were seen: {}", differ.get());
-    assert!(sooner.get() > 3, "cuts of six hours that were seen: {}", sooner.get());
+    assert!(sooner.get() > 3, "cuts of six steps that were seen: {}", sooner.get());
 }
 
 /// Revenue as of each hour, of a script whose events say when they happened.

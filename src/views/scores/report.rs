@@ -9,7 +9,10 @@ use crate::domain::score::metrics::{
 use crate::domain::score::{Sample, SampleError, Scored};
 
 /// Every figure that the sample defines; those of probabilities are null where a score is none.
-pub(super) fn performance(sample: &[Sample]) -> Result<Value, SampleError> {
+///
+/// # Errors
+/// [`SampleError`] where ranking is not defined.
+pub fn performance(sample: &[Sample]) -> Result<Value, SampleError> {
     let scored = Scored::new(sample)?;
     let (distance, at) = ks(&scored);
     let deciles: Vec<Value> = deciles(&scored)
@@ -38,7 +41,8 @@ pub(super) fn performance(sample: &[Sample]) -> Result<Value, SampleError> {
     Ok(report)
 }
 
-pub(super) fn moved(drift: &Drift) -> Value {
+/// The population stability index and its bins.
+pub fn moved(drift: &Drift) -> Value {
     let bins = drift.bins.iter().map(
         |bin| json!({ "from": bin.from, "to": bin.to, "earlier": bin.earlier, "later": bin.later, "index": bin.index }),
     );
