@@ -104,6 +104,7 @@ fn described() -> (Router<Arc<AppState>>, utoipa::openapi::OpenApi) {
         .routes(routes!(decisions::decision_replay))
         .routes(routes!(lists::lists_read, lists::list_import))
         .routes(routes!(views::view_roi))
+        .routes(routes!(views::view_roi_moves))
         .routes(routes!(attribution::view_attribution))
         .routes(routes!(journal::view_journal))
         .routes(routes!(optimisation::view_optimisation))

@@ -84,6 +84,7 @@ pub const ROUTES: &[Route] = &[
     route("GET", "/v1/views/optimisation", Needs(Action::ViewsRead)),
     route("POST", "/v1/optimisation/suggestions", Needs(Action::SuggestionsRecord)),
     route("GET", "/v1/views/roi", Needs(Action::ViewsRead)),
+    route("GET", "/v1/views/roi/moves", Needs(Action::ViewsRead)),
     route("GET", "/v1/views/health", Needs(Action::ViewsRead)),
     route("GET", "/v1/views/consent", Needs(Action::ViewsRead)),
     route("GET", "/v1/quarantine", Needs(Action::QuarantineRead)),

@@ -10,6 +10,7 @@ pub mod cohorts;
 pub mod consent;
 pub mod health;
 pub mod matters;
+pub mod moves;
 pub mod optimisation;
 pub mod paging;
 pub mod quarantine;

@@ -97,6 +97,21 @@ pub struct RoiQuery {
     pub known_at: Option<Timestamp>,
 }
 
+impl RoiQuery {
+    /// Which sums it takes.
+    pub(super) fn filter(&self) -> MoneyFilter {
+        let by = |dimension| self.by.contains(&dimension);
+        let names = [Dimension::Campaign, Dimension::Channel, Dimension::Source, Dimension::Seller, Dimension::Vendor];
+        MoneyFilter {
+            day_from: self.day_from.unwrap_or(i64::MIN),
+            day_to: self.day_to.unwrap_or(i64::MAX),
+            by_day: [Dimension::Day, Dimension::Week, Dimension::Month].into_iter().any(by),
+            by: names.map(by),
+            only: [&self.campaign, &self.channel, &self.source, &self.seller, &self.vendor].map(Clone::clone),
+        }
+    }
+}
+
 /// The answer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Roi {
@@ -192,7 +207,7 @@ type Key = (i64, [String; 5]);
 
 /// Sums of a group: micro-units by currency and account, counts by counter.
 #[derive(Default)]
-struct Group {
+pub(super) struct Group {
     money: BTreeMap<String, BTreeMap<i64, i64>>,
     counts: BTreeMap<i64, i64>,
 }
@@ -202,16 +217,7 @@ struct Group {
 /// # Errors
 /// [`ViewError::TooLarge`] if a total leaves 64 bits of micro-units.
 pub async fn roi(store: &Store, query: &RoiQuery) -> Result<Roi, ViewError> {
-    let by = |dimension| query.by.contains(&dimension);
-    let period = [Dimension::Day, Dimension::Week, Dimension::Month].into_iter().any(by);
-    let names = [Dimension::Campaign, Dimension::Channel, Dimension::Source, Dimension::Seller, Dimension::Vendor];
-    let filter = MoneyFilter {
-        day_from: query.day_from.unwrap_or(i64::MIN),
-        day_to: query.day_to.unwrap_or(i64::MAX),
-        by_day: period,
-        by: names.map(by),
-        only: [&query.campaign, &query.channel, &query.source, &query.seller, &query.vendor].map(Clone::clone),
-    };
+    let filter = query.filter();
     let open = Timestamp::MAX;
     let sums = store.money_sums(&filter, query.as_of.unwrap_or(open), query.known_at.unwrap_or(open)).await?;
     answer(sums, query, &filter)
@@ -266,7 +272,8 @@ fn answer(sums: Vec<MoneySum>, query: &RoiQuery, filter: &MoneyFilter) -> Result
 }
 
 impl Group {
-    fn add(&mut self, sum: &MoneySum) -> Result<(), ViewError> {
+    /// Adds a sum.
+    pub(super) fn add(&mut self, sum: &MoneySum) -> Result<(), ViewError> {
         let place = if measures_revenue(sum.measure) || measures_cost(sum.measure) {
             self.money.entry(sum.currency.clone()).or_default().entry(sum.measure).or_default()
         } else {
@@ -281,7 +288,8 @@ impl Group {
             && self.counts.values().all(|count| *count == 0)
     }
 
-    fn row(&self) -> Result<RoiRow, ViewError> {
+    /// Its figures, without names.
+    pub(super) fn row(&self) -> Result<RoiRow, ViewError> {
         let count = |counter: Account| self.counts.get(&counter.code()).copied().unwrap_or(0);
         let some = |(_, accounts): &(&String, &BTreeMap<i64, i64>)| accounts.values().any(|micros| *micros != 0);
         let money = self

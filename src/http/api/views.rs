@@ -24,8 +24,9 @@ use crate::http::request::{Params, Preferences, wants_csv};
 use crate::ingest::Ledger;
 use crate::store::views::Account;
 use crate::views::consent::{ConsentCell, HistoryAct};
+use crate::views::moves::{self, Move};
 use crate::views::roi::{Dimension, Roi, RoiMoney, RoiQuery};
-use crate::views::{Instants, Money, ViewError, consent, health, quarantine, roi};
+use crate::views::{Instants, Money, Page, PageRequest, ViewError, consent, health, quarantine, roi};
 
 /// How long a read waits for its view by default.
 const WAIT: Duration = Duration::from_secs(2);
@@ -109,11 +110,18 @@ pub async fn view_roi(caller: Caller, params: Params, headers: HeaderMap) -> Res
     let by =
         names.split(',').filter(|name| !name.is_empty()).map(Dimension::from_name).collect::<Option<BTreeSet<_>>>();
     let unknown = || Problem::parameter("by", "lists day, week, month, campaign, channel, source, seller or vendor");
+    let query = RoiQuery { by: by.ok_or_else(unknown)?, ..roi_query(&params)? };
+    let answer = roi::roi(&caller.service.ledger.store(), &query).await?;
+    if wants_csv(&headers) { Ok(roi_csv(&answer, &query)) } else { Ok(json_response(&answer)) }
+}
+
+/// What a question about ROI says besides its groups.
+fn roi_query(params: &Params) -> Result<RoiQuery, Problem> {
     let owned = |name: &str| params.text(name).map(str::to_owned);
-    let query = RoiQuery {
-        day_from: day(&params, "from")?,
-        day_to: day(&params, "to")?,
-        by: by.ok_or_else(unknown)?,
+    Ok(RoiQuery {
+        day_from: day(params, "from")?,
+        day_to: day(params, "to")?,
+        by: BTreeSet::new(),
         campaign: owned("campaign"),
         channel: owned("channel"),
         source: owned("source"),
@@ -121,9 +129,67 @@ pub async fn view_roi(caller: Caller, params: Params, headers: HeaderMap) -> Res
         vendor: owned("vendor"),
         as_of: params.time("as_of")?,
         known_at: params.time("known_at")?,
-    };
-    let answer = roi::roi(&caller.service.ledger.store(), &query).await?;
-    if wants_csv(&headers) { Ok(roi_csv(&answer, &query)) } else { Ok(json_response(&answer)) }
+    })
+}
+
+/// The events that moved return on investment
+///
+/// Which events, recorded after `known_from` and by `known_at`, moved the figures, in the order of the log, and by how much: what all pages hold adds
+/// up to the difference between the answers of `/v1/views/roi` at the two instants. `about` names the entries that an event took out of
+/// the figures or put back.
+#[utoipa::path(
+    get,
+    path = "/v1/views/roi/moves",
+    tag = "views",
+    params(
+        ("known_from" = String, Query, description = "Recorded after this instant"),
+        ("known_at" = Option<String>, Query, description = "And by this one"),
+        ("as_of" = Option<String>, Query, description = "Only what had happened by then"),
+        ("from" = Option<String>, Query, description = "First accounting day"),
+        ("to" = Option<String>, Query, description = "The day after the last one"),
+        ("campaign" = Option<String>, Query, description = "Only this campaign"),
+        ("channel" = Option<String>, Query, description = "Only this channel"),
+        ("source" = Option<String>, Query, description = "Only this source"),
+        ("seller" = Option<String>, Query, description = "Only this seller"),
+        ("vendor" = Option<String>, Query, description = "Only this vendor"),
+        ("limit" = Option<u32>, Query, description = "1 to 1000; 100 if absent"),
+        ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before"),
+        ("after" = Option<u64>, Query, description = "Wait until the view has seen this position"),
+    ),
+    responses(
+        (status = 200, description = "A page of events", body = Page<Move>),
+        (status = 400, description = "`parameter_invalid`"),
+        (status = 503, description = "`projection_behind`")
+    )
+)]
+pub async fn view_roi_moves(caller: Caller, params: Params, headers: HeaderMap) -> Result<Response<Body>, Problem> {
+    let params = params.only(&[
+        "known_from",
+        "known_at",
+        "as_of",
+        "from",
+        "to",
+        "campaign",
+        "channel",
+        "source",
+        "seller",
+        "vendor",
+        "limit",
+        "cursor",
+        "after",
+    ])?;
+    caught_up(&caller, &params, &headers).await?;
+    let known_from = params.time("known_from")?;
+    let known_from = known_from.ok_or_else(|| Problem::parameter("known_from", "is needed: an instant, RFC 3339"))?;
+    let request = page_request(&params, moves::LIST)?;
+    let ledger = &caller.service.ledger;
+    let mut page = moves::moves(&ledger.store(), &roi_query(&params)?, known_from, &request).await?;
+    let positions: Vec<u64> = page.items.iter().map(|item| item.position).collect();
+    let entries = ledger.open_entries(&positions, |_, _| false).await?;
+    for (item, opened) in page.items.iter_mut().zip(entries) {
+        item.event_type = opened.entry.event_type.as_str().to_owned();
+    }
+    Ok(json_response(&page))
 }
 
 /// The money of a row, in the order of its columns; blank where there is none.
@@ -332,11 +398,15 @@ pub async fn quarantine_list(caller: Caller, params: Params, headers: HeaderMap)
         Some("all") => true,
         Some(_) => return Err(Problem::parameter("state", "is open or all")),
     };
+    let request = page_request(&params, quarantine::LIST)?;
+    let page = quarantine::items(&caller.service.ledger.store(), &request, all).await?;
+    Ok(json_response(&page))
+}
+
+/// Which page of a list is asked for.
+fn page_request(params: &Params, list: u8) -> Result<PageRequest, Problem> {
     let limit = params.number("limit")?.map(u32::try_from).transpose();
     let limit =
         limit.ok().filter(|limit| *limit != Some(0)).ok_or_else(|| Problem::parameter("limit", "is from 1 to 1000"))?;
-    let request =
-        crate::views::PageRequest::new(params.text("cursor"), limit, quarantine::LIST).map_err(ViewError::from)?;
-    let page = quarantine::items(&caller.service.ledger.store(), &request, all).await?;
-    Ok(json_response(&page))
+    Ok(PageRequest::new(params.text("cursor"), limit, list).map_err(ViewError::from)?)
 }

@@ -26,7 +26,7 @@ pub use codes::{
 pub use commit::{ProjectionCursor, Track, ViewsBatch};
 pub use cursors::{CursorRow, Stage};
 pub use health::{HealthDay, HealthLast};
-pub use money::{MoneyFilter, MoneySum, RecordRow};
+pub use money::{MoneyFilter, MoneySum, MoveLine, RecordRow};
 pub use quarantine::QuarantineItem;
 pub use rows::{
     BillingRow, ConsentRow, DimsRow, HealthDailyRow, HealthLastRow, ItemRow, ItemUpdate, JourneyRow, LineRow,

@@ -62,6 +62,27 @@ pub struct MoneySum {
     pub value: i64,
 }
 
+/// What a line of the journal or of a counter adds to a measure.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MoveLine {
+    /// The entry that made it.
+    pub position: u64,
+    /// The entry whose effect it is; another one where that is undone or put back.
+    pub origin: u64,
+    /// Code of its kind.
+    pub kind: i64,
+    /// When it happened.
+    pub occurred: i64,
+    /// When the ledger learnt it.
+    pub recorded: i64,
+    /// Code of the account or counter; income is positive, and so are costs.
+    pub measure: i64,
+    /// ISO 4217 code, or [`super::NO_CURRENCY`].
+    pub currency: String,
+    /// Micro-units, or a count.
+    pub value: i64,
+}
+
 /// A record found by its client's id, with the names it was recorded under.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RecordRow {
@@ -86,6 +107,8 @@ fn undone_row((position, root, live, since): (i64, i64, i64, i64)) -> UndoneRow 
     UndoneRow { position, root, live: live == 1, since }
 }
 
+/// position, origin, kind, occurred, recorded, measure, currency, value.
+type Moved = (i64, i64, i64, i64, i64, i64, String, i64);
 type Found = (Vec<u8>, i64, i64, i64, String, String, String, String, String);
 type Sum = (i64, String, String, String, String, String, i64, String, i64);
 
@@ -230,6 +253,47 @@ impl Store {
                 .await
         })?;
         Ok(rows.into_iter().map(MoneySum::from).collect())
+    }
+
+    /// Lines recorded after `known_from` that count at `instants` (occurred, recorded), of entries behind `after`, in the order of the log, at most
+    /// `lines_max`. What the filter groups by does not matter.
+    pub async fn money_moves(
+        &self,
+        filter: &MoneyFilter,
+        known_from: Timestamp,
+        instants: (Timestamp, Timestamp),
+        after: i64,
+        lines_max: i64,
+    ) -> Result<Vec<MoveLine>, StoreError> {
+        let [campaign, channel, source, seller, vendor] = &filter.only;
+        let rows: Vec<Moved> = on_db!(self.db, views_read, pool => {
+            sqlx::query_as(sql::MONEY_MOVES)
+                .bind(self.key())
+                .bind(after)
+                .bind(period_of(known_from.micros()))
+                .bind(known_from.micros())
+                .bind(instants.1.micros())
+                .bind(instants.0.micros())
+                .bind(filter.day_from)
+                .bind(filter.day_to)
+                .bind(campaign)
+                .bind(channel)
+                .bind(source)
+                .bind(seller)
+                .bind(vendor)
+                .bind(lines_max)
+                .fetch_all(pool)
+                .await
+        })?;
+        let place = |number: i64| {
+            u64::try_from(number).map_err(|_| StoreError::inconsistent("money_lines", "a position below 0"))
+        };
+        rows.into_iter()
+            .map(|(position, origin, kind, occurred, recorded, measure, currency, value)| {
+                let (position, origin) = (place(position)?, place(origin)?);
+                Ok(MoveLine { position, origin, kind, occurred, recorded, measure, currency, value })
+            })
+            .collect()
     }
 
     /// Balance of each account and currency, debit positive: account, currency, micro-units.

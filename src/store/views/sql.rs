@@ -120,6 +120,17 @@ pub(super) const MONEY_SUMS: &str = "WITH r AS (SELECT CASE WHEN CAST($4 AS BIGI
      $13) AND (CAST($14 AS TEXT) IS NULL OR d.vendor = $14)) SELECT day, campaign, channel, source, seller, vendor, \
      measure, currency, CAST(SUM(value) AS BIGINT) FROM g GROUP BY day, campaign, channel, source, seller, vendor, \
      measure, currency ORDER BY day, measure";
+/// Lines recorded after $4, which lies in period $3, and by $5, in the order of the log; $2 is the last position seen.
+pub(super) const MONEY_MOVES: &str = "SELECT l.position, l.origin, l.kind, l.occurred, l.recorded, l.account, l.currency, CASE WHEN l.account < 300 \
+     THEN -l.amount ELSE l.amount END FROM money_lines l JOIN money_dims d ON d.ledger = $1 AND d.generation = \
+     l.generation AND d.id = l.dims WHERE l.ledger = $1 AND l.generation = (SELECT generation FROM cursors WHERE \
+     ledger = $1 AND projection = 'money' AND state IN (1, 3)) AND l.position > $2 AND l.position >= COALESCE((SELECT \
+     MAX(first) FROM money_periods WHERE ledger = $1 AND generation = (SELECT generation FROM cursors WHERE ledger = \
+     $1 AND projection = 'money' AND state IN (1, 3)) AND known <= $3), 0) AND l.recorded > $4 AND l.recorded <= $5 \
+     AND l.occurred <= $6 AND l.day >= $7 AND l.day < $8 AND l.account >= 100 AND (CAST($9 AS TEXT) IS NULL OR \
+     d.campaign = $9) AND (CAST($10 AS TEXT) IS NULL OR d.channel = $10) AND (CAST($11 AS TEXT) IS NULL OR d.source = \
+     $11) AND (CAST($12 AS TEXT) IS NULL OR d.seller = $12) AND (CAST($13 AS TEXT) IS NULL OR d.vendor = $13) ORDER \
+     BY l.position, l.line LIMIT $14";
 pub(super) const MONEY_BALANCES: &str = "SELECT l.account, l.currency, CAST(SUM(l.amount) AS BIGINT) FROM money_lines l WHERE l.ledger = $1 AND \
      l.generation = (SELECT generation FROM cursors WHERE ledger = $1 AND projection = 'money' AND state IN (1, 3)) AND \
      l.account < 1000 AND l.occurred <= $2 AND l.recorded <= $3 GROUP BY l.account, l.currency ORDER BY l.account, \
@@ -271,6 +282,7 @@ pub(in crate::store) const SHARED: &[&str] = &[
     CONSENT_UNDOING,
     CONSENT_ACTIVITY,
     MONEY_SUMS,
+    MONEY_MOVES,
     MONEY_BALANCES,
     MONEY_LINES_OF,
     MONEY_DIMS_ALL,

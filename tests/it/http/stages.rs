@@ -156,6 +156,26 @@ async fn figures_are_exact(served: &Served) {
     );
     let then = served.get("/v1/views/cohorts?as_of=2026-11-07T00:00:00Z").await.ok(200);
     assert_eq!((&then["items"][0]["ages"][0]["complete"], then["items"].as_array().unwrap().len()), (&json!(false), 1));
+
+    // Everything was recorded at one instant: nothing moved after it, everything before.
+    let none = served.get(&format!("/v1/views/roi/moves?known_from={NOW}")).await.ok(200);
+    assert_eq!((&none["items"], &none["has_more"]), (&json!([]), &json!(false)));
+    let mut moved: Vec<Value> = Vec::new();
+    let mut cursor = String::new();
+    loop {
+        let page =
+            served.get(&format!("/v1/views/roi/moves?known_from=2026-12-01T00:00:00Z&limit=50{cursor}")).await.ok(200);
+        moved.extend(page["items"].as_array().unwrap().iter().cloned());
+        let Some(next) = page["next_cursor"].as_str() else { break };
+        cursor = format!("&cursor={next}");
+    }
+    let of = |kind: &str| moved.iter().filter(|item| item["type"] == kind).collect::<Vec<_>>();
+    assert_eq!((of("lead.received").len(), &of("lead.received")[0]["counts"]), (40, &json!({ "leads": 1 })));
+    let refunds = of("revenue.refunded");
+    assert_eq!((refunds.len(), &refunds[0]["why"]), (1, &json!(["count", "refund"])));
+    assert_eq!(refunds[0]["money"][0]["revenue"]["amount"], "-100.00");
+    served.get("/v1/views/roi/moves").await.refused(400, "parameter_invalid");
+    served.get("/v1/views/roi/moves?known_from=2026-12-01T00:00:00Z&cursor=none").await.refused(400, "cursor_invalid");
     for path in ["funnel", "cohorts"] {
         let csv = served.call(Role::Reader, "GET", &format!("/v1/views/{path}"), &[("accept", "text/csv")], "").await;
         assert!(csv.text().lines().count() > 2, "{}", csv.text());

@@ -9,10 +9,12 @@ use serde_json::{Value, json};
 use tallystick::chain::decode::EntryRef;
 use tallystick::chain::entry::Entry;
 use tallystick::domain::ids::LedgerId;
+use tallystick::domain::money::Micros;
 use tallystick::domain::time::Timestamp;
 use tallystick::ingest::ledger::RawFact;
 use tallystick::store::Store;
 use tallystick::views::roi::{Dimension, RoiQuery, roi};
+use tallystick::views::{PageRequest, moves};
 
 use super::script::{BASE, HOUR, Script, fold_into, groupings, sqlite, step, totals, usd};
 
@@ -124,6 +126,71 @@ fn roi_at_two_instants_equals_a_ledger_cut_there_and_replayed() {
     assert!(seen.get() > 20, "answers with figures: {}", seen.get());
     assert!(differ.get() > 3, "cuts of one entry that were seen: {}", differ.get());
     assert!(sooner.get() > 3, "cuts of six steps that were seen: {}", sooner.get());
+}
+
+/// Revenue and cost in US dollars, and sales, of everything, in micro-units.
+async fn figures(store: &Store, as_of: Timestamp, known_at: Timestamp) -> [i128; 3] {
+    let query = RoiQuery { as_of: Some(as_of), known_at: Some(known_at), ..RoiQuery::default() };
+    let totals = roi(store, &query).await.unwrap().totals;
+    let usd = totals.money.iter().find(|money| money.revenue.currency == "USD");
+    let micros = |text: &str| i128::from(Micros::parse(text).unwrap().micros());
+    let [revenue, cost] = usd.map_or([0, 0], |usd| [micros(&usd.revenue.amount), micros(&usd.cost.amount)]);
+    [revenue, cost, i128::from(totals.sales)]
+}
+
+#[test]
+fn the_events_that_moved_a_figure_add_up_to_its_difference() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    let (_folder, store) = runtime.block_on(sqlite());
+    let number = Cell::new(1_u128 << 64);
+    let (moved, undone) = (Cell::new(0_u32), Cell::new(0_u32));
+    let draws = prop::collection::vec(any::<(u8, u8, u8, u16)>(), 8..60);
+    let mut runner = TestRunner::new(Config { cases: 30, failure_persistence: None, ..Config::default() });
+    runner
+        .run(&(draws, any::<(u64, u64, u64)>()), |(draws, (earlier, later, as_of))| {
+            let mut script = Script::default();
+            draws.into_iter().for_each(|draw| step(&mut script, draw));
+            let script = dated(&script);
+            let size = script.0.len() as u64;
+            let (earlier, later) = ((earlier % size).min(later % size), (earlier % size).max(later % size));
+            let steps = i64::try_from(as_of % (size + 40)).unwrap() - 40;
+            let as_of = Timestamp::from_micros(BASE + steps * STEP);
+            number.set(number.get() + 1);
+            let store = store.for_ledger(LedgerId::from_bytes(number.get().to_be_bytes()));
+            runtime.block_on(async {
+                fold_into(&store, &script, &[7]).await;
+                let before = figures(&store, as_of, recorded_at(earlier)).await;
+                let mut sums = before;
+                let query = RoiQuery { as_of: Some(as_of), known_at: Some(recorded_at(later)), ..RoiQuery::default() };
+                let mut cursor: Option<String> = None;
+                loop {
+                    let request = PageRequest::new(cursor.as_deref(), Some(3), moves::LIST).unwrap();
+                    let page = moves::moves(&store, &query, recorded_at(earlier), &request).await.unwrap();
+                    for item in &page.items {
+                        assert!(item.position > earlier && item.position <= later);
+                        undone.set(undone.get() + u32::from(!item.about.is_empty()));
+                        let micros = |text: &str| i128::from(Micros::parse(text).unwrap().micros());
+                        for usd in item.money.iter().filter(|money| money.revenue.currency == "USD") {
+                            sums[0] += micros(&usd.revenue.amount);
+                            sums[1] += micros(&usd.cost.amount);
+                        }
+                        sums[2] += i128::from(item.counts.get("sales").copied().unwrap_or(0));
+                    }
+                    assert_eq!(page.has_more, page.next_cursor.is_some());
+                    cursor = page.next_cursor;
+                    if cursor.is_none() {
+                        break;
+                    }
+                }
+                let after = figures(&store, as_of, recorded_at(later)).await;
+                assert_eq!(sums, after);
+                moved.set(moved.get() + u32::from(before != after));
+            });
+            Ok(())
+        })
+        .unwrap();
+    assert!(moved.get() > 5, "figures that moved: {}", moved.get());
+    assert!(undone.get() > 5, "events that undid others: {}", undone.get());
 }
 
 /// Revenue as of each hour, of a script whose events say when they happened.
