@@ -24,7 +24,7 @@ struct Known {
     lines: HashMap<i64, Vec<LineRow>>,
 }
 
-/// Fills in what is pending and sums the lines by day. Reads committed rows only if something is pending.
+/// Fills in what is pending and sums the lines by days and periods. Reads committed rows only if something is pending.
 ///
 /// # Errors
 /// [`StoreError`] if they cannot be read; nothing was written.

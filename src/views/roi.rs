@@ -1,7 +1,7 @@
 //! What did it cost and what did it earn: by any of day, week, month, campaign, channel, source, seller and vendor.
 //!
-//! A question about now reads daily sums; one with `as_of` or `known_at` reads the lines themselves. Both give the same
-//! answer where they ask the same, which a test holds them to. Ratios are integers divided once, at the end.
+//! A question adds up sums that are kept by period; `as_of` and `known_at` also read the lines of the two periods that they break
+//! (decision 0012). Both give what the lines alone give, which a test holds them to. Ratios are integers divided once, at the end.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -248,7 +248,7 @@ fn answer(sums: Vec<MoneySum>, query: &RoiQuery, filter: &MoneyFilter) -> Result
         groups.entry((day, sum.names.clone())).or_default().add(&sum)?;
     }
     let asked = |dimension, text: String| query.by.contains(&dimension).then_some(text);
-    // What was undone altogether leaves sums of zero, in the lines though not in the daily table: no row for them.
+    // What was undone altogether leaves sums of zero: no row for them.
     let rows = groups
         .into_iter()
         .filter(|(_, group)| !group.is_empty())
