@@ -5,9 +5,11 @@ use std::time::Duration;
 
 use crate::ingest::Ledger;
 use crate::runtime::clock::Clock;
-use crate::store::{Store, StoreError, WAL_COPY_BYTES, WAL_RESTART_BYTES, WalFile};
+use crate::store::{Store, StoreError, WAL_BUSY_BYTES, WAL_COPY_BYTES, WAL_RESTART_BYTES, WalFile};
 
 const LOOK_EVERY: Duration = Duration::from_millis(250);
+/// Between pieces, so that commits come between them.
+const LENGTHEN_EVERY: Duration = Duration::from_millis(5);
 
 /// Starts the job; does nothing on Postgres.
 pub fn start(ledger: &Arc<Ledger>) {
@@ -37,6 +39,11 @@ pub fn start(ledger: &Arc<Ledger>) {
 /// it had.
 async fn shorten(store: &Store, clock: &Clock, file: WalFile) -> Result<u64, StoreError> {
     let bytes = store.wal_bytes(file).await?;
+    if bytes > WAL_BUSY_BYTES {
+        while store.wal_lengthen(file).await? {
+            tokio::time::sleep(LENGTHEN_EVERY).await;
+        }
+    }
     if bytes > WAL_COPY_BYTES {
         let started = clock.elapsed();
         store.wal_copy(file).await?;

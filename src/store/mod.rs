@@ -30,7 +30,7 @@ mod strays;
 pub mod views;
 mod wal;
 
-pub use wal::{WAL_COPY_BYTES, WAL_RESTART_BYTES, WalFile};
+pub use wal::{WAL_BUSY_BYTES, WAL_COPY_BYTES, WAL_RESTART_BYTES, WalFile};
 
 use std::path::{Path, PathBuf};
 

@@ -3,7 +3,12 @@
 //! A commit that runs into an automatic checkpoint waits for the whole file to sync. Here a task copies pages while commits
 //! go on (`PASSIVE`), and the writer only restarts the log when little is left to copy. The file of the log keeps its length when
 //! it is begun anew: a commit that overwrites blocks is on the disk once its data is, one that lengthens a file also waits
-//! for the file system's journal, and so for whatever others write.
+//! for the file system's journal, and so for whatever others write. Therefore the file of a ledger in use is lengthened ahead of its
+//! commits, with zeros, which SQLite takes for the end of the log: syncs of a log that still grew took up to 225 ms, and none more than 8 ms
+//! once it had its length (`strace`, 1,000 decisions/s).
+
+use std::fs::OpenOptions;
+use std::os::unix::fs::FileExt;
 
 use sqlx::{Executor, SqlitePool};
 
@@ -15,6 +20,13 @@ pub const WAL_COPY_BYTES: u64 = 16 << 20;
 /// Above this the writer stops for the rest and starts the log anew: a long log cannot fill the disk, and every page that a reader
 /// wants is looked up in all of it first, which showed in the slowest answers from some 80 MiB on.
 pub const WAL_RESTART_BYTES: u64 = 64 << 20;
+
+/// Above this a ledger is in use, and its log gets its whole length.
+pub const WAL_BUSY_BYTES: u64 = 4 << 20;
+/// That length: what the log has when it is started anew, and room for what is written until that is done.
+const WAL_LENGTH_BYTES: u64 = WAL_RESTART_BYTES + (16 << 20);
+/// Zeros written at a time: a commit beside them waits about a millisecond.
+static ZEROS: [u8; 1 << 20] = [0; 1 << 20];
 
 const LOOK: &str = "PRAGMA wal_checkpoint(NOOP)";
 const PASSIVE: &str = "PRAGMA wal_checkpoint(PASSIVE)";
@@ -55,6 +67,14 @@ impl Pools<SqlitePool> {
             WalFile::Views => &self.views_read,
         }
     }
+
+    fn writer(&self, file: WalFile) -> &SqlitePool {
+        match file {
+            WalFile::Log => &self.log_write,
+            WalFile::Vault => &self.vault_write,
+            WalFile::Views => &self.views_write,
+        }
+    }
 }
 
 impl Store {
@@ -75,15 +95,31 @@ impl Store {
         Ok(())
     }
 
+    /// Writes the next zeros behind the log of one file; false once it has its length. Does nothing on Postgres.
+    pub async fn wal_lengthen(&self, file: WalFile) -> Result<bool, StoreError> {
+        let Db::Sqlite(pools) = &self.db else { return Ok(false) };
+        let pool = pools.writer(file);
+        let path = pool.connect_options().get_filename().with_extension("db-wal");
+        // Who holds the write lock is the only one to write the log, so nothing but zeros comes to stand behind its end.
+        let tx = pool.begin_with("BEGIN IMMEDIATE").await?;
+        let lengthen = || {
+            let log = OpenOptions::new().write(true).open(&path)?;
+            let length = log.metadata()?.len();
+            let more = length < WAL_LENGTH_BYTES;
+            if more {
+                log.write_all_at(&ZEROS, length)?;
+            }
+            Ok(more)
+        };
+        let more = lengthen().map_err(|source| StoreError::Folder { path, source });
+        tx.rollback().await?;
+        more
+    }
+
     /// Finishes the copy of one file on its writing connection and starts its log anew.
     pub async fn wal_restart(&self, file: WalFile) -> Result<(), StoreError> {
         if let Db::Sqlite(pools) = &self.db {
-            let pool = match file {
-                WalFile::Log => &pools.log_write,
-                WalFile::Vault => &pools.vault_write,
-                WalFile::Views => &pools.views_write,
-            };
-            pool.execute(RESTART).await?;
+            pools.writer(file).execute(RESTART).await?;
         }
         Ok(())
     }
@@ -146,5 +182,33 @@ mod tests {
         assert_eq!(length(), long);
         store.wal_truncate().await.unwrap();
         assert_eq!(length(), 0, "what must not stay readable is cut off");
+    }
+
+    #[tokio::test]
+    async fn a_lengthened_log_keeps_what_is_written_beside_and_after_it_also_over_a_crash() {
+        let folder = tempfile::tempdir().unwrap();
+        let location = Location::Sqlite(folder.path().to_path_buf());
+        let ledger = LedgerId::from_bytes([1; 16]);
+        let store = Store::open(&location, ledger).await.unwrap();
+        let length = || std::fs::metadata(folder.path().join("views.db-wal")).unwrap().len();
+        written(&store, 0..50).await;
+        let lengthened = async {
+            let mut pieces = 0;
+            while store.wal_lengthen(WalFile::Views).await.unwrap() {
+                pieces += 1;
+            }
+            pieces
+        };
+        let (pieces, ()) = tokio::join!(lengthened, written(&store, 50..150));
+        assert!((40..=80).contains(&pieces) && length() >= WAL_LENGTH_BYTES, "{pieces} pieces, {} bytes", length());
+        written(&store, 150..200).await;
+        assert_eq!(length(), length().max(WAL_LENGTH_BYTES), "commits no longer lengthen it");
+        // What a killed process leaves: the files as they are, with nobody to close them.
+        let left = tempfile::tempdir().unwrap();
+        for name in ["log.db", "vault.db", "views.db", "views.db-wal"] {
+            std::fs::copy(folder.path().join(name), left.path().join(name)).unwrap();
+        }
+        let found = Store::open(&Location::Sqlite(left.path().to_path_buf()), ledger).await.unwrap();
+        assert_eq!(found.views_cursors().await.unwrap().len(), 200);
     }
 }
