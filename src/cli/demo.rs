@@ -1,17 +1,19 @@
 //! `tallystick demo`: a scratch ledger with 120 days of a lead business behind it, served. Scratch, because its past is
 //! made up; everything else is what a real ledger does.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
+use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
 use super::seed::{self, DAYS, Seeded};
 use super::{Failure, Outcome, failed, serve};
 use crate::app::{App, InitOptions, Initialised};
-use crate::decisions::{BillingError, DocumentAsked, InvoiceAsked, Run};
+use crate::decisions::{BillingError, ContactQuestion, DocumentAsked, Gate, InvoiceAsked, Run};
 use crate::domain::time::{Timestamp, day_text};
 use crate::http::state::Service;
 use crate::ingest::admit::SubmitOptions;
@@ -89,32 +91,79 @@ impl Demo {
     }
 }
 
-/// Records the seeded events, each day's at that day's time.
+/// One contact of so many is made without asking the gate: a finding, so that there is something to find.
+const UNASKED: u64 = 20;
+/// What the ledger learns together carries the time of the last: an hour at most.
+const TOGETHER_MICROS: i64 = 3_600_000_000;
+
+/// Records the seeded events, each at its own time. Before a contact the gate is asked, as an automation would; one that it refuses is not made, and
+/// costs nothing.
 async fn record(ledger: &Arc<Ledger>, events: Vec<Seeded>) -> Outcome {
-    let mut events = events.into_iter().peekable();
-    while let Some(first) = events.next() {
-        let mut recorded = first.recorded;
-        let mut batch = vec![Received { raw: first.event.to_string().into() }];
-        // An hour at a time: what the ledger learns together carries the time of the last.
-        while let Some(next) = events.next_if(|next| next.recorded.micros_since(first.recorded) < 3_600_000_000) {
-            recorded = next.recorded;
-            batch.push(Received { raw: next.event.to_string().into() });
-        }
-        let options = SubmitOptions {
-            actor: SERVICE,
-            strict: false,
-            dry_run: false,
-            now: Some(recorded),
-            service: false,
-            closing: None,
-        };
-        for outcome in ledger.submit(batch, options).await.map_err(failed)? {
-            if !matches!(outcome, EventOutcome::Recorded(_)) {
-                return Err(Failure::Failed(format!("a demo event was not recorded: {outcome:?}")));
+    let gate = Gate::default();
+    let mut batch: Vec<Received> = Vec::new();
+    let (mut first, mut last) = (Timestamp::MIN, Timestamp::MIN);
+    let mut unsent: BTreeSet<String> = BTreeSet::new();
+    let mut contacts = 0;
+    for Seeded { recorded, mut event } in events {
+        let message = event.pointer("/data/message").and_then(Value::as_str).map(str::to_owned);
+        let is_contact = event.get("type").and_then(Value::as_str) == Some("contact.attempted");
+        contacts += u64::from(is_contact);
+        if is_contact && contacts % UNASKED != 0 {
+            submit(ledger, &mut batch, last).await?;
+            last = last.max(recorded);
+            let Some(decision) = allowed(ledger, &gate, &event, last).await? else {
+                unsent.extend(message);
+                continue;
+            };
+            if let Some(data) = event.get_mut("data").and_then(Value::as_object_mut) {
+                data.insert("decision".to_owned(), json!(decision));
             }
+            if let Some(event) = event.as_object_mut() {
+                event.insert("time".to_owned(), json!(last));
+            }
+        }
+        if message.is_some_and(|message| unsent.contains(&message)) {
+            continue;
+        }
+        if recorded.micros_since(first) >= TOGETHER_MICROS {
+            submit(ledger, &mut batch, last).await?;
+        }
+        if batch.is_empty() {
+            first = recorded;
+        }
+        last = last.max(recorded);
+        batch.push(Received { raw: event.to_string().into() });
+    }
+    submit(ledger, &mut batch, last).await
+}
+
+async fn submit(ledger: &Arc<Ledger>, batch: &mut Vec<Received>, recorded: Timestamp) -> Outcome {
+    if batch.is_empty() {
+        return Ok(());
+    }
+    let now = Some(recorded);
+    let options = SubmitOptions { actor: SERVICE, strict: false, dry_run: false, now, service: false, closing: None };
+    for outcome in ledger.submit(std::mem::take(batch), options).await.map_err(failed)? {
+        if !matches!(outcome, EventOutcome::Recorded(_)) {
+            return Err(Failure::Failed(format!("a demo event was not recorded: {outcome:?}")));
         }
     }
     Ok(())
+}
+
+/// Asks the gate about a contact; the decision's id if it may be made.
+async fn allowed(ledger: &Ledger, gate: &Gate, event: &Value, now: Timestamp) -> Result<Option<String>, Failure> {
+    let of = |name: &str| event.pointer(&format!("/data/{name}"));
+    let question = json!({
+        "recipient": { "ref": event.get("subject"), "source": event.get("source"), "phone": of("phone") },
+        "contact": {
+            "channel": of("channel"), "technology": of("technology"), "purpose": of("purpose"), "seller": of("seller"),
+            "topic": of("topic"), "campaign": of("campaign"), "caller_id": of("from"),
+        },
+    });
+    let question: ContactQuestion = serde_json::from_value(question).map_err(failed)?;
+    let decided = gate.decide(ledger, &question, SERVICE, Some(now)).await.map_err(failed)?;
+    Ok(decided.answer.allow.then_some(decided.decision))
 }
 
 /// Puts a contract in force, prices what it is about, and bills each seller for the last whole month.

@@ -10,6 +10,9 @@ pub(super) const DAYS: i64 = 120;
 const DAY_MICROS: i64 = 86_400_000_000;
 const MINUTE_MICROS: i64 = 60_000_000;
 const LEADS_PER_DAY: u64 = 6;
+/// Leads come from nine in the morning on the west coast to six in the evening on the east coast: people may be called then.
+const MORNING_MICROS: i64 = 17 * 3_600_000_000;
+const LEADS_MINUTES: u64 = 5 * 60;
 
 struct Campaign {
     name: &'static str,
@@ -125,9 +128,9 @@ pub(super) fn events(now: Timestamp) -> Vec<Seeded> {
     let mut dice = Dice(2026);
     let mut number = 0;
     let mut lead = 0;
-    let first = now.micros() - DAYS * DAY_MICROS;
+    let first = (now.unix_days() - DAYS) * DAY_MICROS;
     for day in 0..DAYS {
-        let morning = first + day * DAY_MICROS;
+        let morning = first + day * DAY_MICROS + MORNING_MICROS;
         for campaign in &CAMPAIGNS {
             let mut story =
                 Story { events: &mut events, dice: &mut dice, number: &mut number, subject: None, at: morning };
@@ -144,7 +147,7 @@ pub(super) fn events(now: Timestamp) -> Vec<Seeded> {
         }
         for _ in 0..LEADS_PER_DAY {
             lead += 1;
-            let at = morning + i64::try_from(dice.roll(600)).unwrap_or(0) * MINUTE_MICROS;
+            let at = morning + i64::try_from(dice.roll(LEADS_MINUTES)).unwrap_or(0) * MINUTE_MICROS;
             let subject = Some(format!("lead-{:05}", 10_000 + lead));
             let story = Story { events: &mut events, dice: &mut dice, number: &mut number, subject, at };
             lead_story(story, lead);

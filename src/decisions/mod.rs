@@ -38,4 +38,4 @@ pub use replay::{Replay, ReplayError, Stored};
 pub use route::{
     AmountDoc, LeadDoc, ReassignDoc, RouteError, RouteQuestion, RouteReplay, Routed, Router, replay_routes,
 };
-pub use score::{ScoreAnswer, ScoreQuestion, ScoreReplay};
+pub use score::{Model, ModelError, ModelRole, ScoreAnswer, ScoreQuestion, ScoreReplay, Shadow};

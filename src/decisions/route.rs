@@ -20,6 +20,7 @@ use utoipa::ToSchema;
 use super::gate::{DecideError, Gate};
 use super::packs;
 use super::question::{QuestionError, RecipientDoc};
+use super::score::{InForce, MODEL_ACTIVATED, Model, ModelError};
 use crate::chain::decode::EntryRef;
 use crate::domain::ids::{EventId, PrincipalId, uuid_v7};
 use crate::domain::money::{Currency, Micros};
@@ -120,6 +121,12 @@ pub enum RouteError {
     /// The card that a score cites is not in the log.
     #[error("the score card is not here")]
     NoCard,
+    /// A model file.
+    #[error(transparent)]
+    Model(#[from] ModelError),
+    /// The model that was put in force, or that a score cites, is not in the log.
+    #[error("the model is not here")]
+    NoModel,
     /// No plan was activated.
     #[error("no routing plan is in force")]
     NoPlan,
@@ -155,11 +162,11 @@ pub struct Routed {
 /// The lane of one ledger: standings and the plan in force.
 #[derive(Debug, Default)]
 pub struct Router {
-    state: tokio::sync::Mutex<State>,
+    pub(super) state: tokio::sync::Mutex<State>,
 }
 
 #[derive(Debug, Default)]
-struct State {
+pub(super) struct State {
     noted_read: usize,
     standings: Standings,
     last: Option<u64>,
@@ -167,10 +174,12 @@ struct State {
     plans: HashMap<String, Arc<Plan>>,
     card: Option<String>,
     cards: HashMap<String, Arc<Card>>,
+    pub(super) in_force: InForce,
+    pub(super) models: HashMap<String, Arc<Model>>,
 }
 
 impl State {
-    async fn catch_up(&mut self, ledger: &Ledger) -> Result<(), RouteError> {
+    pub(super) async fn catch_up(&mut self, ledger: &Ledger) -> Result<(), RouteError> {
         for position in ledger.noted_from(self.noted_read).await? {
             self.take(ledger, position).await?;
             self.noted_read += 1;
@@ -182,7 +191,7 @@ impl State {
         let bytes = ledger.store().entry_at(position).await.map_err(ReadError::from)?;
         let bytes = bytes.ok_or(ReadError::Absent(position))?;
         let entry = EntryRef::decode(&bytes).map_err(|source| ReadError::Entry { position, source })?;
-        if !matches!(entry.event_type, RECORDED | ACTIVATED | "lead.accepted" | "lead.rejected") {
+        if !matches!(entry.event_type, RECORDED | ACTIVATED | MODEL_ACTIVATED | "lead.accepted" | "lead.rejected") {
             return Ok(());
         }
         let event_type = entry.event_type.to_owned();
@@ -190,8 +199,13 @@ impl State {
         let text = |name: &str| data.get(name).and_then(Value::as_str);
         match event_type.as_str() {
             ACTIVATED if text("kind") == Some("routing") => self.active = text("pack_sha256").map(str::to_owned),
-            ACTIVATED if text("kind") == Some("scoring") => self.card = text("pack_sha256").map(str::to_owned),
+            ACTIVATED if text("kind") == Some("scoring") => {
+                // What was put in force last answers.
+                self.card = text("pack_sha256").map(str::to_owned);
+                self.in_force.champion = None;
+            }
             ACTIVATED => {}
+            MODEL_ACTIVATED => self.in_force.take(&data),
             RECORDED => {
                 self.last = Some(position);
                 apply(&mut self.standings, &data);

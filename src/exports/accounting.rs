@@ -11,7 +11,7 @@ use std::fmt::Write;
 use crate::crypto::hash::Digest;
 use crate::domain::money::Micros;
 use crate::domain::time::Timestamp;
-use crate::store::views::{Account, DimsRow, LineKind, LineRow};
+use crate::store::views::{Account, DimsRow, LineKind, LineRow, NAMES};
 
 /// Whose program reads the text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -183,15 +183,7 @@ impl Journal {
         let (name, amount) = (account_name(account), amount_text(line.amount.into()));
         let currency = currency_text(&line.currency);
         let dims = self.dims.get(&line.dims);
-        let names = dims.map(|dims| {
-            [
-                ("campaign", &dims.campaign),
-                ("channel", &dims.channel),
-                ("source", &dims.source),
-                ("seller", &dims.seller),
-                ("vendor", &dims.vendor),
-            ]
-        });
+        let names = dims.map(|dims| NAMES.iter().zip(&dims.names));
         let names = names.into_iter().flatten().filter(|(_, value)| !value.is_empty());
         match self.dialect {
             Dialect::Hledger => {
@@ -250,11 +242,13 @@ mod tests {
             recorded: 0,
             currency: *b"USD",
             record: [0; 16],
+            lead: [0; 16],
         }
     }
 
     fn journal(dialect: Dialect) -> String {
-        let dims = DimsRow { id: 1, seller: "acme \"x\", inc".to_owned(), ..DimsRow::default() };
+        let mut dims = DimsRow { id: 1, ..DimsRow::default() };
+        dims.names[3] = "acme \"x\", inc".to_owned();
         let (mut journal, mut text) = Journal::begin(dialect, vec![dims], "l", 8);
         let mark = EventMark { event_type: "revenue.recorded".to_owned(), leaf: sha256(b"x") };
         let lines =

@@ -66,6 +66,7 @@ codes! {
     LEDGER_UNKNOWN NOT_FOUND "ledger_unknown" "There is no such ledger here";
     METHOD_NOT_ALLOWED METHOD_NOT_ALLOWED "method_not_allowed" "The route does not take this method";
     MERGE_REFUSED CONFLICT "merge_refused" "The subjects cannot be joined or parted";
+    MODEL_INVALID UNPROCESSABLE_ENTITY "model_invalid" "The score model is not taken";
     NOT_AN_EVENT BAD_REQUEST "not_an_event" "The body is neither an event nor a list of events";
     NOT_FOUND NOT_FOUND "not_found" "There is nothing here";
     NOT_JSON BAD_REQUEST "not_json" "The body is not JSON";

@@ -35,8 +35,8 @@ pub use serve::{Socket, serve};
 
 use api::{
     attribution, billing, billing_documents, billing_items, compliance, decisions, events_post, events_read, exports,
-    health, holds, journal, keys as keys_api, ledgers, lists, log, merge, optimisation, privacy_acts, privacy_requests,
-    proofs, quarantine, retention, routing, schemas, scores, stages, stream, subjects, views,
+    health, holds, journal, keys as keys_api, leads, ledgers, lists, log, merge, optimisation, privacy_acts,
+    privacy_requests, proofs, quarantine, retention, routing, schemas, scores, stages, stream, subjects, views,
 };
 use error::Problem;
 use front::{Front, front};
@@ -85,6 +85,8 @@ fn described() -> (Router<Arc<AppState>>, utoipa::openapi::OpenApi) {
         .routes(routes!(scores::scores_assign))
         .routes(routes!(scores::score_replay))
         .routes(routes!(scores::scoring_card_read, scores::scoring_card_activate))
+        .routes(routes!(scores::scoring_models_read, scores::scoring_model_activate))
+        .routes(routes!(scores::scoring_model_retire))
         .routes(routes!(billing::billing_contract_read, billing::billing_contract_activate))
         .routes(routes!(billing::billing_rate))
         .routes(routes!(billing::billing_invoice))
@@ -105,6 +107,8 @@ fn described() -> (Router<Arc<AppState>>, utoipa::openapi::OpenApi) {
         .routes(routes!(lists::lists_read, lists::list_import))
         .routes(routes!(views::view_roi))
         .routes(routes!(views::view_roi_moves))
+        .routes(routes!(leads::view_roi_compliant))
+        .routes(routes!(leads::view_leads))
         .routes(routes!(attribution::view_attribution))
         .routes(routes!(journal::view_journal))
         .routes(routes!(optimisation::view_optimisation))

@@ -16,7 +16,7 @@ use crate::chain::decode::EntryRef;
 /// Entries read at a time.
 const CHUNK: u64 = 4_096;
 /// Raised whenever [`is_noted`] learns a type: a file of an earlier version lacks its entries.
-const VERSION: u32 = 3;
+const VERSION: u32 = 4;
 
 /// Positions of noted entries, and how far the log was read for them.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -41,6 +41,7 @@ pub(super) fn is_noted(event_type: &str) -> bool {
             | "policy.emergency_declared"
             | "policy.registration_recorded"
             | "policy.pack_activated"
+            | "score.model_activated"
             | "suppression.token_kept"
             | "quarantine.discarded"
             | "quarantine.fixed"

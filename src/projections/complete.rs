@@ -9,7 +9,8 @@ use super::Projection;
 use super::dims::DimsTable;
 use super::money::{Money, Pending, Undo};
 use crate::store::views::{
-    Account, DimsRow, LineRow, PERIOD_DAYS, PeriodRow, RecordAt, RecordRow, SumRow, UndoneRow, ViewsBatch, period_of,
+    Account, DimsRow, LineRow, NAMES, PERIOD_DAYS, PeriodRow, RecordAt, RecordRow, SumRow, UndoneRow, ViewsBatch,
+    period_of,
 };
 use crate::store::{Store, StoreError};
 
@@ -56,19 +57,21 @@ async fn records_known(
     pending: &[Pending],
     money: &Money,
 ) -> Result<Known, StoreError> {
-    let wanted: BTreeSet<[u8; 16]> = pending
-        .iter()
-        .filter_map(|pending| match pending {
-            Pending::Names { record, .. } | Pending::ReplaceEstimate { record, .. } => Some(*record),
-            Pending::Undo(_) => None,
-        })
-        .collect();
-    let wanted: Vec<[u8; 16]> = wanted.into_iter().collect();
-    let mut known = Known::default();
-    for RecordRow { at, dims } in store.money_records(generation, &wanted).await? {
-        known.records.entry(at.record).or_default().push(at);
-        known.names.insert(dims.id, dims);
+    let mut wanted: BTreeSet<[u8; 16]> = BTreeSet::new();
+    for pending in pending {
+        match pending {
+            Pending::Names { record, .. } | Pending::ReplaceEstimate { record, .. } => _ = wanted.insert(*record),
+            Pending::Lead { keys, .. } => wanted.extend(keys.iter().flatten()),
+            Pending::Undo(_) => {}
+        }
     }
+    let mut known = Known::default();
+    known.look_up(store, generation, wanted.iter().copied()).await?;
+    // A contact or a cost says whose lead it is about; what is known of the lead stands under the person.
+    let batch = money.records.iter().filter(|at| wanted.contains(&at.record));
+    let people = known.records.values().flatten().chain(batch).map(|at| at.lead);
+    let people: BTreeSet<[u8; 16]> = people.filter(|lead| *lead != [0; 16] && !wanted.contains(lead)).collect();
+    known.look_up(store, generation, people.into_iter()).await?;
     for at in &money.records {
         known.records.entry(at.record).or_default().push(*at);
         if let Some(names) = money.dims.names(at.dims) {
@@ -91,6 +94,11 @@ fn fill(pending: &[Pending], money: &mut Money, known: &Known) -> Vec<Undo> {
                 let Some(lines) = lines.get_mut(*first..*end) else { continue };
                 name_lines(lines, *record, dims, known);
             }
+            Pending::Lead { first, end, keys } => {
+                let (dims, lines) = (&mut money.dims, &mut money.lines);
+                let Some(lines) = lines.get_mut(*first..*end) else { continue };
+                lead_lines(lines, keys, dims, known);
+            }
             Pending::Undo(undo) => undos.push(*undo),
             Pending::ReplaceEstimate { record, undo } => {
                 let records = known.records.get(record).map_or(&[][..], Vec::as_slice);
@@ -110,17 +118,41 @@ fn name_lines(lines: &mut [LineRow], record: [u8; 16], dims: &mut DimsTable, kno
         return;
     };
     let Some(own) = dims.names(line.dims).cloned() else { return };
-    let either = |own: &'_ str, sale: &'_ str| if own.is_empty() { sale.to_owned() } else { own.to_owned() };
-    let filled = [
-        either(&own.campaign, &names.campaign),
-        either(&own.channel, &names.channel),
-        either(&own.source, &names.source),
-        either(&own.seller, &names.seller),
-        either(&own.vendor, &names.vendor),
-    ];
-    let id = dims.intern([&filled[0], &filled[1], &filled[2], &filled[3], &filled[4]]);
+    // How a cost is spread is said of that cost alone.
+    let whole = |place: &usize| NAMES.get(*place) != Some(&"allocation");
+    let filled: [&str; NAMES.len()] = std::array::from_fn(|place| {
+        let [own, sale] = [&own, names].map(|row| row.names.get(place).map(String::as_str).unwrap_or_default());
+        if own.is_empty() && whole(&place) { sale } else { own }
+    });
+    let id = dims.intern(filled);
     for line in lines {
         line.dims = id;
+    }
+}
+
+/// Lines are of the cohort of the person's first lead, and of the state that was said last; both as the log had it before them.
+fn lead_lines(lines: &mut [LineRow], keys: &[Option<[u8; 16]>; 3], dims: &mut DimsTable, known: &Known) {
+    let Some(line) = lines.first().copied() else { return };
+    let before = |key: &[u8; 16]| {
+        let records = known.records.get(key).map_or(&[][..], Vec::as_slice);
+        records.iter().filter(move |at| at.position < line.position)
+    };
+    let person = keys.iter().flatten().find_map(|key| before(key).map(|at| at.lead).find(|lead| *lead != [0; 16]));
+    let Some(person) = person.or(Some(line.lead).filter(|lead| *lead != [0; 16])) else { return };
+    let said = |name: &str| {
+        let place = NAMES.iter().position(|known| *known == name);
+        let of = move |at: &RecordAt| known.names.get(&at.dims)?.names.get(place?).filter(|text| !text.is_empty());
+        before(&person).filter_map(of)
+    };
+    let (state, cohort) = (said("state").next_back(), said("cohort").next());
+    for line in lines {
+        line.lead = person;
+        let Some(own) = dims.names(line.dims).cloned() else { continue };
+        let [campaign, channel, source, seller, vendor, own_state, own_cohort, allocation] =
+            own.names.each_ref().map(String::as_str);
+        let state = if own_state.is_empty() { state.map_or("", String::as_str) } else { own_state };
+        let cohort = cohort.map_or(own_cohort, String::as_str);
+        line.dims = dims.intern([campaign, channel, source, seller, vendor, state, cohort, allocation]);
     }
 }
 
@@ -155,6 +187,21 @@ async fn undone_known(
 }
 
 impl Known {
+    /// Reads what is recorded under ids.
+    async fn look_up(
+        &mut self,
+        store: &Store,
+        generation: i64,
+        wanted: impl Iterator<Item = [u8; 16]>,
+    ) -> Result<(), StoreError> {
+        let wanted: Vec<[u8; 16]> = wanted.collect();
+        for RecordRow { at, dims } in store.money_records(generation, &wanted).await? {
+            self.records.entry(at.record).or_default().push(at);
+            self.names.insert(dims.id, dims);
+        }
+        Ok(())
+    }
+
     /// Whether an entry counted in what had occurred by `at`, as the entries before `position` have it: the last word of those that
     /// hold by then.
     fn counted(&self, root: i64, position: i64, at: i64) -> bool {

@@ -240,6 +240,16 @@ fn scope<'a>(event_type: &str, data: &'a Data<'_>, derived: &Derived<'_>) -> Res
     })
 }
 
+/// Channels and seller of an event by which a person stops contact; no seller: all of them. None where the event is no stop.
+pub(super) fn stop_of(event_type: &str, business: &Business<'_>) -> Result<Option<(i64, String)>, FoldError> {
+    let data: Data<'_> = business.data()?;
+    let derived: Derived<'_> = business.derived()?.unwrap_or_default();
+    let scope = scope(event_type, &data, &derived)?;
+    Ok(scope
+        .filter(|scope| scope.act.stops())
+        .map(|scope| (scope.channels, scope.seller.unwrap_or_default().to_owned())))
+}
+
 /// Every channel that reaches the same number or address.
 fn reach(channels: i64) -> i64 {
     let calls = if channels & CALLS != 0 { CALLS } else { 0 };

@@ -1,22 +1,22 @@
-//! The five names that money is grouped by, interned: lines carry an 8-byte hash of them, so that a million lines do not
+//! The names that money is grouped by, interned: lines carry an 8-byte hash of them, so that a million lines do not
 //! repeat a dozen campaigns, and the same names get the same number on every engine and after every rebuild.
 
 use std::collections::HashMap;
 
 use crate::crypto::hash::sha256;
-use crate::store::views::DimsRow;
+use crate::store::views::{DimsRow, NAMES};
 
 /// Names of one batch.
 #[derive(Debug, Default)]
 pub struct DimsTable {
     ids: HashMap<Vec<u8>, i64>,
-    rows: Vec<DimsRow>,
+    rows: HashMap<i64, DimsRow>,
     key: Vec<u8>,
 }
 
 impl DimsTable {
-    /// The number of five names: campaign, channel, source, seller, vendor; empty where there is none.
-    pub fn intern(&mut self, names: [&str; 5]) -> i64 {
+    /// The number of names, in the order of [`NAMES`]; empty where there is none.
+    pub fn intern(&mut self, names: [&str; NAMES.len()]) -> i64 {
         self.key.clear();
         for name in names {
             self.key.extend_from_slice(name.as_bytes());
@@ -27,20 +27,19 @@ impl DimsTable {
             return *id;
         }
         let id = id_of(&self.key);
-        let [campaign, channel, source, seller, vendor] = names.map(str::to_owned);
-        self.rows.push(DimsRow { id, campaign, channel, source, seller, vendor });
+        self.rows.insert(id, DimsRow { id, names: names.map(str::to_owned) });
         self.ids.insert(self.key.clone(), id);
         id
     }
 
     /// The names of a number interned here.
     pub fn names(&self, id: i64) -> Option<&DimsRow> {
-        self.rows.iter().find(|row| row.id == id)
+        self.rows.get(&id)
     }
 
     /// Everything interned.
     pub fn into_rows(self) -> Vec<DimsRow> {
-        self.rows
+        self.rows.into_values().collect()
     }
 }
 
@@ -58,10 +57,10 @@ mod tests {
     #[test]
     fn names_are_interned_once_and_by_place() {
         let mut table = DimsTable::default();
-        let first = table.intern(["spring", "", "", "broker-a", ""]);
-        assert_eq!(table.intern(["spring", "", "", "broker-a", ""]), first);
-        assert_ne!(table.intern(["", "spring", "", "broker-a", ""]), first);
-        assert_eq!(table.names(first).map(|row| row.campaign.as_str()), Some("spring"));
+        let first = table.intern(["spring", "", "", "broker-a", "", "", "", ""]);
+        assert_eq!(table.intern(["spring", "", "", "broker-a", "", "", "", ""]), first);
+        assert_ne!(table.intern(["", "spring", "", "broker-a", "", "", "", ""]), first);
+        assert_eq!(table.names(first).map(|row| row.names[0].as_str()), Some("spring"));
         assert_eq!(table.into_rows().len(), 2);
     }
 }

@@ -10,6 +10,7 @@ use super::journeys::Journeys;
 use super::money::Money;
 use super::quarantine::Quarantine;
 use super::scores::Scores;
+use super::trails::Trails;
 use crate::ingest::ledger::RawFact;
 use crate::store::views::{ParkedRow, ProjectionCursor, Track, ViewsBatch};
 use crate::store::{Store, StoreError};
@@ -23,6 +24,7 @@ pub const PROJECTIONS: &[(&str, i64)] = &[
     (Money::NAME, Money::VERSION),
     (Quarantine::NAME, Quarantine::VERSION),
     (Scores::NAME, Scores::VERSION),
+    (Trails::NAME, Trails::VERSION),
 ];
 
 /// A batch being folded. Pure: it reads no rows, no clock and no randomness.
@@ -36,6 +38,7 @@ pub struct Folder {
     money: Option<(ProjectionCursor, Money)>,
     quarantine: Option<(ProjectionCursor, Quarantine)>,
     scores: Option<(ProjectionCursor, Scores)>,
+    trails: Option<(ProjectionCursor, Trails)>,
 }
 
 /// A folded batch, ready to be completed and written.
@@ -69,6 +72,7 @@ impl Folder {
             money: slot(projections),
             quarantine: slot(projections),
             scores: slot(projections),
+            trails: slot(projections),
             batch: ViewsBatch::new(track, projections.to_vec(), from),
         }
     }
@@ -122,6 +126,9 @@ impl Folder {
         if Scores::reads(event_type) {
             take(&mut self.scores, &fact, parked);
         }
+        if Trails::reads(event_type) {
+            take(&mut self.trails, &fact, parked);
+        }
     }
 
     /// Ends the batch.
@@ -144,6 +151,9 @@ impl Folder {
         }
         if let Some((_, scores)) = self.scores {
             scores.finish(&mut batch);
+        }
+        if let Some((_, trails)) = self.trails {
+            trails.finish(&mut batch);
         }
         Folded { batch, money: self.money.map(|(_, money)| money) }
     }

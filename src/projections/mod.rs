@@ -21,6 +21,7 @@ pub mod quarantine;
 mod runner;
 pub mod scores;
 mod tracks;
+pub mod trails;
 
 pub use fact::{Business, Fact, FoldError};
 pub use fold::{Folded, Folder, PROJECTIONS};

@@ -1,4 +1,4 @@
-//! Projection `money`: the journal and the counters behind ROI by day, campaign, channel, source and seller.
+//! Projection `money`: the journal and the counters behind ROI by day, names, and state and month of the lead.
 //!
 //! Every event posts lines that sum to zero in each currency. Lines are never changed: an annulled or corrected event gets
 //! the opposite lines at the position that undid it, so `known_at` before it sees the old and after it the new.
@@ -11,6 +11,7 @@ use super::Projection;
 use super::dims::DimsTable;
 use super::fact::{Business, Fact, FoldError, record};
 use super::money_data::{Data, Refs, counter, share};
+use crate::domain::time::{MICROS_PER_DAY, day_text};
 use crate::store::views::{Account, LineKind, LineRow, NO_CURRENCY, RecordAt, ViewsBatch};
 
 /// A batch of `money`.
@@ -33,6 +34,15 @@ pub(super) enum Pending {
         end: usize,
         /// The record they speak of.
         record: [u8; 16],
+    },
+    /// Lines take the person, state and cohort of the lead that they are about.
+    Lead {
+        /// First line in the batch.
+        first: usize,
+        /// The line after the last one.
+        end: usize,
+        /// What the lead is found by: the person, or a record of him.
+        keys: [Option<[u8; 16]>; 3],
     },
     /// An event is undone, or its undoing is.
     Undo(Undo),
@@ -68,11 +78,12 @@ struct Common {
     occurred: i64,
     recorded: i64,
     record: [u8; 16],
+    lead: [u8; 16],
 }
 
 impl Projection for Money {
     const NAME: &'static str = "money";
-    const VERSION: i64 = 3;
+    const VERSION: i64 = 4;
 
     fn reads(event_type: &str) -> bool {
         matches!(
@@ -144,7 +155,7 @@ impl Money {
         let (first_day, days) = data.days(event_type, occurred)?;
         let refs: Refs<'_> = business.refs()?.unwrap_or_default();
         let is_cost = event_type.starts_with("cost.");
-        let named = if is_cost { refs.cost } else { refs.sale };
+        let named = if is_cost { &refs.cost } else { &refs.sale };
         // Our own decisions name a sale by the hash that the event they are about has.
         let of = named.as_deref().or(data.record.as_deref()).map(record).transpose()?;
         let counter = counter(event_type, data);
@@ -153,25 +164,31 @@ impl Money {
             self.undo(fact, target, LineKind::Correction, if takes_place { occurred } else { i64::MIN })?;
         }
 
-        let names = data.names();
+        let of_lead = refs.of_lead()?;
+        let subject = fact.entry.subject.map(|link| *link.subject.as_bytes());
+        let is_lead = matches!(event_type, "lead.imported" | "lead.received");
+        let month = if is_lead { month(occurred) } else { String::new() };
+        let state = data.state.as_deref().filter(|_| is_lead).unwrap_or_default();
+        let spread = if is_cost { data.spread() } else { "" };
+        let [campaign, channel, source, seller, vendor] = data.names();
+        let mut intern = |vendor| self.dims.intern([campaign, channel, source, seller, vendor, state, &month, spread]);
         let common = Common {
             position: fact.position,
-            dims: self.dims.intern(names),
+            dims: intern(vendor),
             occurred,
             recorded: fact.recorded(),
             record: of.unwrap_or_default(),
+            lead: subject.unwrap_or_default(),
         };
         let first = self.lines.len();
         let mut number = 0;
         for posting in &postings {
             // A payout is owed to somebody of its own.
-            let dims = posting.party.map(|party| {
-                let [campaign, channel, source, seller, _] = names;
-                self.dims.intern([campaign, channel, source, seller, party])
-            });
+            let dims = posting.party.map(&mut intern);
             for index in 0..days {
                 let amount = share(posting.micros, days, index);
-                for (account, amount) in [(posting.debit, amount), (posting.credit, -amount)] {
+                let memo = posting.cash(amount);
+                for (account, amount) in [(posting.debit, amount), (posting.credit, -amount)].into_iter().chain(memo) {
                     let line = common.line(number, account, posting.kind, amount, first_day + index);
                     self.lines.push(LineRow { currency: posting.currency, dims: dims.unwrap_or(line.dims), ..line });
                     number += 1;
@@ -182,6 +199,16 @@ impl Money {
             self.lines.push(common.line(number, account, LineKind::Count, 1, first_day));
         }
 
+        self.pending_lead(first, subject, of_lead);
+        let mut known = |record| {
+            let (position, dims, lead) = (common.position, common.dims, common.lead);
+            self.records.push(RecordAt { record, lead, position, dims, estimate: false });
+        };
+        // Later events find the lead by the person, by the lead's id, or by that of a contact.
+        if is_lead || event_type == "contact.attempted" {
+            subject.filter(|_| is_lead).into_iter().chain(of_lead.into_iter().flatten()).for_each(&mut known);
+        }
+
         let Some(record) = of else { return Ok(()) };
         let records = matches!(event_type, "revenue.recorded" | "cost.recorded" | "decision.price_recorded");
         if event_type == "cost.recorded" && data.replaces_estimate {
@@ -190,13 +217,27 @@ impl Money {
             self.pending.push(Pending::ReplaceEstimate { record, undo });
         }
         if records {
-            let (position, dims) = (common.position, common.dims);
-            self.records.push(RecordAt { record, position, dims, estimate: data.estimate });
-        } else if names.iter().any(|name| name.is_empty()) {
+            let (position, dims, lead) = (common.position, common.dims, common.lead);
+            self.records.push(RecordAt { record, lead, position, dims, estimate: data.estimate });
+        } else if data.names().iter().any(|name| name.is_empty()) {
             self.pending.push(Pending::Names { first, end: self.lines.len(), record });
         }
         Ok(())
     }
+
+    /// The lead that the lines from `first` on are about is looked up, if anything names it.
+    fn pending_lead(&mut self, first: usize, subject: Option<[u8; 16]>, records: [Option<[u8; 16]>; 3]) {
+        let keys = if subject.is_some() { [subject, None, None] } else { records };
+        let end = self.lines.len();
+        if first < end && keys.iter().any(Option::is_some) {
+            self.pending.push(Pending::Lead { first, end, keys });
+        }
+    }
+}
+
+/// The month of an instant, `YYYY-MM`.
+fn month(micros: i64) -> String {
+    day_text(micros.div_euclid(MICROS_PER_DAY)).chars().take(7).collect()
 }
 
 impl Common {
@@ -214,6 +255,7 @@ impl Common {
             recorded: self.recorded,
             currency: NO_CURRENCY,
             record: self.record,
+            lead: self.lead,
         }
     }
 }

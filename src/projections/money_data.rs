@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use serde::Deserialize;
 
-use super::fact::FoldError;
+use super::fact::{FoldError, record};
 use crate::domain::money::{Currency, Micros};
 use crate::domain::time::{MICROS_PER_DAY, parse_day};
 use crate::store::views::{Account, LineKind};
@@ -38,6 +38,12 @@ pub(super) struct Data<'a> {
     pub seller: Option<Cow<'a, str>>,
     #[serde(borrow)]
     pub vendor: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    pub state: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    pub allocation: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    pub driver: Option<Cow<'a, str>>,
     #[serde(borrow)]
     pub earned_on: Option<Cow<'a, str>>,
     #[serde(borrow)]
@@ -98,6 +104,20 @@ pub(super) struct Refs<'a> {
     pub sale: Option<Cow<'a, str>>,
     #[serde(borrow)]
     pub cost: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    pub lead: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    pub call: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    pub message: Option<Cow<'a, str>>,
+}
+
+impl Refs<'_> {
+    /// What a lead may be found by: its own id, or that of a contact with its person.
+    pub fn of_lead(&self) -> Result<[Option<[u8; 16]>; 3], FoldError> {
+        let read = |text: &Option<Cow<'_, str>>| text.as_deref().map(record).transpose();
+        Ok([read(&self.lead)?, read(&self.call)?, read(&self.message)?])
+    }
 }
 
 /// Half of a posting: the amount is added to `debit` and taken from `credit`.
@@ -110,6 +130,18 @@ pub(super) struct Posting<'a> {
     pub currency: [u8; 3],
     /// Who is owed it, where that is not the event's vendor.
     pub party: Option<&'a str>,
+}
+
+impl Posting<'_> {
+    /// The memo of the cash that it moves.
+    pub fn cash(&self, micros: i64) -> Option<(Account, i64)> {
+        match (self.debit, self.credit, self.kind) {
+            (Account::Cash, _, LineKind::Payment) => Some((Account::CashReceived, micros)),
+            (Account::Cash, _, _) => Some((Account::CashPaid, -micros)),
+            (_, Account::Cash, _) => Some((Account::CashPaid, micros)),
+            (_, _, _) => None,
+        }
+    }
 }
 
 impl Amount<'_> {
@@ -126,6 +158,16 @@ impl Amount<'_> {
 }
 
 impl Data<'_> {
+    /// How a cost says that it is to be spread over leads: `none`, `direct`, `fixed`, or the driver that it goes by; empty if it does not say.
+    pub fn spread(&self) -> &str {
+        match (self.allocation.as_deref(), self.driver.as_deref()) {
+            (Some("even"), _) | (Some("proportional"), None) => "leads",
+            (Some("proportional"), Some(driver)) => driver,
+            (Some(said), _) => said,
+            (None, _) => "",
+        }
+    }
+
     /// Campaign, channel, source, seller, vendor. A contact's own channel gives way to the one that attribution counts.
     pub fn names(&self) -> [&str; 5] {
         let channel = self.attribution_channel.as_deref().or(self.channel.as_deref());

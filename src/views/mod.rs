@@ -7,12 +7,15 @@
 pub mod attribution;
 pub mod billing;
 pub mod cohorts;
+pub mod compliant;
 pub mod consent;
 pub mod health;
+mod lead_lines;
+pub mod leads;
 pub mod matters;
 pub mod moves;
 pub mod optimisation;
-pub mod paging;
+mod paging;
 pub mod quarantine;
 pub mod roi;
 pub mod scores;
@@ -39,6 +42,9 @@ pub enum ViewError {
     /// A total leaves 64 bits of micro-units.
     #[error("a total is too large")]
     TooLarge,
+    /// More of something than one answer weighs.
+    #[error("there are more {0} than one answer weighs")]
+    TooMany(&'static str),
 }
 
 /// The two instants of a question.

@@ -53,6 +53,10 @@ pub struct MovedMoney {
     pub cost: Money,
     /// Margin.
     pub margin: Money,
+    /// Cash received.
+    pub received: Money,
+    /// Cash paid.
+    pub paid: Money,
 }
 
 #[derive(Default)]
@@ -130,7 +134,13 @@ impl Found {
             occurred: Timestamp::from_micros(self.occurred.unwrap_or(self.recorded)),
             recorded: Timestamp::from_micros(self.recorded),
             money: money
-                .map(|money| MovedMoney { revenue: money.revenue, cost: money.cost, margin: money.margin })
+                .map(|money| MovedMoney {
+                    revenue: money.revenue,
+                    cost: money.cost,
+                    margin: money.margin,
+                    received: money.received,
+                    paid: money.paid,
+                })
                 .collect(),
             counts: counts.into_iter().filter(|(_, count)| *count != 0).collect(),
         })

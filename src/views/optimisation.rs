@@ -14,7 +14,7 @@ use crate::domain::budget::{Limits, Period, PlanError, Response, plan};
 use crate::domain::money::{Currency, Micros};
 use crate::domain::time::{MICROS_PER_DAY, Timestamp, day_text};
 use crate::store::Store;
-use crate::store::views::{Account, MoneyFilter, MoneySum, measures_cost};
+use crate::store::views::{Account, MoneyFilter, MoneySum, NAMES, measures_cost};
 
 /// Days of a period.
 const WEEK: i64 = 7;
@@ -141,7 +141,7 @@ pub struct Waste {
 /// [`OptimisationError`].
 pub async fn optimisation(store: &Store, query: &OptimisationQuery) -> Result<Optimisation, OptimisationError> {
     let from = query.to - WEEK * i64::from(query.weeks);
-    let spent = sums(store, query, from, [false, true, false, false, false]).await?;
+    let spent = sums(store, query, from, &["channel"]).await?;
     let (attributed, earned) = touch_earnings(store, &attribution(query, from)).await?;
     let currency = query.currency.or(attributed).or(currency_of(&spent)?);
     let weeks = usize::try_from(query.weeks).unwrap_or(0);
@@ -191,8 +191,9 @@ fn attribution(query: &OptimisationQuery, from: i64) -> AttributionQuery {
     }
 }
 
-async fn sums(store: &Store, query: &OptimisationQuery, from: i64, by: [bool; 5]) -> Result<Vec<MoneySum>, ViewError> {
-    let filter = MoneyFilter { day_from: from, day_to: query.to, by_day: true, by, only: [const { None }; 5] };
+async fn sums(store: &Store, query: &OptimisationQuery, from: i64, by: &[&str]) -> Result<Vec<MoneySum>, ViewError> {
+    let by = NAMES.map(|name| by.contains(&name));
+    let filter = MoneyFilter { day_from: from, day_to: query.to, by_day: true, by, ..MoneyFilter::default() };
     let known_at = query.known_at.unwrap_or(Timestamp::MAX);
     Ok(store.money_sums(&filter, Timestamp::MAX, known_at).await?)
 }
@@ -344,7 +345,7 @@ fn decimal(value: f64) -> String {
 async fn waste(store: &Store, query: &OptimisationQuery, code: &str) -> Result<Vec<Waste>, ViewError> {
     let from = query.to - i64::from(query.waste_days);
     let mut groups: BTreeMap<[String; 3], (i64, i64, i64)> = BTreeMap::new();
-    for sum in sums(store, query, from, [true, true, true, false, false]).await? {
+    for sum in sums(store, query, from, &["campaign", "channel", "source"]).await? {
         let [campaign, channel, source, ..] = sum.names;
         let (spend, leads, accepted) = groups.entry([campaign, channel, source]).or_default();
         let place = match sum.measure {

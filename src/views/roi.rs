@@ -1,4 +1,5 @@
-//! What did it cost and what did it earn: by any of day, week, month, campaign, channel, source, seller and vendor.
+//! What did it cost and what did it earn: by any of day, week, month, campaign, channel, source, seller and vendor, and by state and month (cohort) of
+//! the lead that it is about.
 //!
 //! A question adds up sums that are kept by period; `as_of` and `known_at` also read the lines of the two periods that they break
 //! (decision 0012). Both give what the lines alone give, which a test holds them to. Ratios are integers divided once, at the end.
@@ -11,7 +12,9 @@ use utoipa::ToSchema;
 use super::{Money, ViewError};
 use crate::domain::time::{MICROS_PER_DAY, Timestamp, day_text};
 use crate::store::Store;
-use crate::store::views::{Account, MoneyFilter, MoneySum, measures_cost, measures_revenue};
+use crate::store::views::{
+    Account, DimsRow, MoneyFilter, MoneySum, NAMES, measures_cash, measures_cost, measures_revenue,
+};
 
 /// Costs that come with each contact and sale.
 const VARIABLE: [Account; 6] =
@@ -53,6 +56,10 @@ pub enum Dimension {
     Seller,
     /// Vendor: who sold the lead or the data.
     Vendor,
+    /// State that the person's lead named.
+    State,
+    /// Month of the person's first lead.
+    Cohort,
 }
 
 impl Dimension {
@@ -67,6 +74,8 @@ impl Dimension {
             "source" => Some(Dimension::Source),
             "seller" => Some(Dimension::Seller),
             "vendor" => Some(Dimension::Vendor),
+            "state" => Some(Dimension::State),
+            "cohort" => Some(Dimension::Cohort),
             _ => None,
         }
     }
@@ -91,6 +100,10 @@ pub struct RoiQuery {
     pub seller: Option<String>,
     /// Only this vendor.
     pub vendor: Option<String>,
+    /// Only leads of this state.
+    pub state: Option<String>,
+    /// Only leads of this month, `YYYY-MM`.
+    pub cohort: Option<String>,
     /// What had occurred by then; none: all.
     pub as_of: Option<Timestamp>,
     /// What had been recorded by then; none: all.
@@ -101,13 +114,47 @@ impl RoiQuery {
     /// Which sums it takes.
     pub(super) fn filter(&self) -> MoneyFilter {
         let by = |dimension| self.by.contains(&dimension);
-        let names = [Dimension::Campaign, Dimension::Channel, Dimension::Source, Dimension::Seller, Dimension::Vendor];
+        let only = [&self.campaign, &self.channel, &self.source, &self.seller, &self.vendor, &self.state, &self.cohort];
         MoneyFilter {
             day_from: self.day_from.unwrap_or(i64::MIN),
             day_to: self.day_to.unwrap_or(i64::MAX),
             by_day: [Dimension::Day, Dimension::Week, Dimension::Month].into_iter().any(by),
-            by: names.map(by),
-            only: [&self.campaign, &self.channel, &self.source, &self.seller, &self.vendor].map(Clone::clone),
+            by: NAMES.map(|name| Dimension::from_name(name).is_some_and(by)),
+            only: only.map(Clone::clone),
+        }
+    }
+}
+
+impl RoiQuery {
+    /// The group of a line; none where it is not asked about.
+    pub(super) fn key_of(&self, day: i64, dims: &DimsRow) -> Option<RoiKey> {
+        let filter = self.filter();
+        let within = (filter.day_from..filter.day_to).contains(&day);
+        let fits =
+            filter.only.iter().zip(&dims.names).all(|(only, name)| only.as_ref().is_none_or(|only| only == name));
+        let names = std::array::from_fn(|place| match (filter.by.get(place), dims.names.get(place)) {
+            (Some(true), Some(name)) => name.clone(),
+            _ => String::new(),
+        });
+        (within && fits).then(|| (if filter.by_day { begins(day, &self.by) } else { 0 }, names))
+    }
+
+    /// The names of a group, those that were asked for.
+    pub(super) fn names(&self, (day, names): RoiKey) -> RoiNames {
+        let asked = |dimension, text: String| self.by.contains(&dimension).then_some(text);
+        let [campaign, channel, source, seller, vendor, state, cohort, _] = names;
+        let monday = day - (day + 3).rem_euclid(7);
+        RoiNames {
+            day: asked(Dimension::Day, day_text(day)),
+            week: asked(Dimension::Week, day_text(monday)),
+            month: asked(Dimension::Month, day_text(day).chars().take(7).collect()),
+            campaign: asked(Dimension::Campaign, campaign),
+            channel: asked(Dimension::Channel, channel),
+            source: asked(Dimension::Source, source),
+            seller: asked(Dimension::Seller, seller),
+            vendor: asked(Dimension::Vendor, vendor),
+            state: asked(Dimension::State, state),
+            cohort: asked(Dimension::Cohort, cohort),
         }
     }
 }
@@ -115,15 +162,15 @@ impl RoiQuery {
 /// The answer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Roi {
-    /// One row a group, ordered by day, campaign, channel, source, seller, vendor.
+    /// One row a group, ordered by day, campaign, channel, source, seller, vendor, state, cohort.
     pub rows: Vec<RoiRow>,
     /// All rows together.
     pub totals: RoiRow,
 }
 
-/// Money and counts of a group. A name is absent when the answer is not grouped by it, empty when events gave none.
+/// The names that a group stands for. One is absent when the answer is not grouped by it, empty when events gave none.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, ToSchema)]
-pub struct RoiRow {
+pub struct RoiNames {
     /// UTC accounting day.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = "2026-11-03")]
@@ -151,6 +198,22 @@ pub struct RoiRow {
     /// Vendor.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub vendor: Option<String>,
+    /// State that the lead named.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = "TX")]
+    pub state: Option<String>,
+    /// Month of the person's first lead.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = "2026-10")]
+    pub cohort: Option<String>,
+}
+
+/// Money and counts of a group.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, ToSchema)]
+pub struct RoiRow {
+    /// What it stands for.
+    #[serde(flatten)]
+    pub names: RoiNames,
     /// Money by currency; nothing is converted.
     pub money: Vec<RoiMoney>,
     /// Leads received or imported.
@@ -181,6 +244,12 @@ pub struct RoiMoney {
     /// (revenue - cost) / cost to 4 decimals, halves to even; null when there is no cost to divide by.
     #[schema(example = "0.2500")]
     pub roi: Option<String>,
+    /// Cash: received from sellers, less what was sent back to them.
+    pub received: Money,
+    /// Cash: paid for costs without a vendor and for fees; what a vendor is owed is no cash yet.
+    pub paid: Money,
+    /// Received less paid.
+    pub cash_flow: Money,
     /// Income before anything was given back.
     pub gross: Money,
     /// Refunds, returns, chargebacks, clawbacks, credits and write-offs: gross less revenue.
@@ -203,7 +272,8 @@ pub struct RoiMoney {
     pub return_rate: Option<String>,
 }
 
-type Key = (i64, [String; 5]);
+/// A group: first day of its period, and the names in the order of [`NAMES`]; 0 and empty where it is not grouped by them.
+pub(super) type RoiKey = (i64, [String; NAMES.len()]);
 
 /// Sums of a group: micro-units by currency and account, counts by counter.
 #[derive(Default)]
@@ -240,33 +310,18 @@ fn begins(day: i64, by: &BTreeSet<Dimension>) -> i64 {
 }
 
 fn answer(sums: Vec<MoneySum>, query: &RoiQuery, filter: &MoneyFilter) -> Result<Roi, ViewError> {
-    let mut groups: BTreeMap<Key, Group> = BTreeMap::new();
+    let mut groups: BTreeMap<RoiKey, Group> = BTreeMap::new();
     let mut totals = Group::default();
     for sum in sums {
         totals.add(&sum)?;
         let day = if filter.by_day { begins(sum.day, &query.by) } else { 0 };
         groups.entry((day, sum.names.clone())).or_default().add(&sum)?;
     }
-    let asked = |dimension, text: String| query.by.contains(&dimension).then_some(text);
     // What was undone altogether leaves sums of zero: no row for them.
     let rows = groups
         .into_iter()
         .filter(|(_, group)| !group.is_empty())
-        .map(|((day, names), group)| {
-            let [campaign, channel, source, seller, vendor] = names;
-            let monday = day - (day + 3).rem_euclid(7);
-            Ok(RoiRow {
-                day: asked(Dimension::Day, day_text(day)),
-                week: asked(Dimension::Week, day_text(monday)),
-                month: asked(Dimension::Month, day_text(day).chars().take(7).collect()),
-                campaign: asked(Dimension::Campaign, campaign),
-                channel: asked(Dimension::Channel, channel),
-                source: asked(Dimension::Source, source),
-                seller: asked(Dimension::Seller, seller),
-                vendor: asked(Dimension::Vendor, vendor),
-                ..group.row()?
-            })
-        })
+        .map(|(key, group)| Ok(RoiRow { names: query.names(key), ..group.row()? }))
         .collect::<Result<Vec<RoiRow>, ViewError>>()?;
     Ok(Roi { rows, totals: totals.row()? })
 }
@@ -274,7 +329,7 @@ fn answer(sums: Vec<MoneySum>, query: &RoiQuery, filter: &MoneyFilter) -> Result
 impl Group {
     /// Adds a sum.
     pub(super) fn add(&mut self, sum: &MoneySum) -> Result<(), ViewError> {
-        let place = if measures_revenue(sum.measure) || measures_cost(sum.measure) {
+        let place = if measures_revenue(sum.measure) || measures_cost(sum.measure) || measures_cash(sum.measure) {
             self.money.entry(sum.currency.clone()).or_default().entry(sum.measure).or_default()
         } else {
             self.counts.entry(sum.measure).or_default()
@@ -320,7 +375,8 @@ impl Group {
         let gross = sum(&|measure| measures_revenue(measure) && measure < Account::Returns.code())?;
         let cost = sum(&measures_cost)?;
         let variable = sum(&|measure| VARIABLE.iter().any(|account| account.code() == measure))?;
-        let media = accounts.get(&Account::Media.code()).copied().unwrap_or(0);
+        let of = |account: Account| accounts.get(&account.code()).copied().unwrap_or(0);
+        let (media, received, paid) = (of(Account::Media), of(Account::CashReceived), of(Account::CashPaid));
         let margin = revenue.checked_sub(cost).ok_or(ViewError::TooLarge)?;
         let returns = gross.checked_sub(revenue).ok_or(ViewError::TooLarge)?;
         let count = |counter: Account| self.counts.get(&counter.code()).copied().unwrap_or(0);
@@ -334,6 +390,9 @@ impl Group {
             cost: Money::of(cost, currency),
             margin: Money::of(margin, currency),
             roi: ratio(margin, cost),
+            received: Money::of(received, currency),
+            paid: Money::of(paid, currency),
+            cash_flow: Money::of(received.checked_sub(paid).ok_or(ViewError::TooLarge)?, currency),
             gross: Money::of(gross, currency),
             returns: Money::of(returns, currency),
             contribution: Money::of(revenue.checked_sub(variable).ok_or(ViewError::TooLarge)?, currency),
@@ -349,7 +408,7 @@ impl Group {
 }
 
 /// Micro-units a piece, halves to even; none where there is no piece.
-fn per(micros: i64, pieces: i64) -> Option<i64> {
+pub(super) fn per(micros: i64, pieces: i64) -> Option<i64> {
     if pieces <= 0 {
         return None;
     }

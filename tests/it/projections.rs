@@ -1,6 +1,7 @@
 //! Projections and views: folding in pieces gives what folding at once gives, on both engines, and money adds up.
 
 mod axes;
+mod leads;
 mod runner;
 mod script;
 
@@ -140,7 +141,7 @@ async fn refund_takes_the_names_of_its_sale_and_a_correction_replaces() {
     let rows: Vec<_> = answer
         .rows
         .iter()
-        .map(|row| (row.campaign.as_deref(), row.seller.as_deref(), row.money[0].revenue.amount.as_str()))
+        .map(|row| (row.names.campaign.as_deref(), row.names.seller.as_deref(), row.money[0].revenue.amount.as_str()))
         .collect();
     assert_eq!(rows, [(Some("spring"), Some(""), "0.00"), (Some("spring"), Some("broker-a"), "60.00")]);
     assert_eq!(answer.totals.money[0].roi.as_deref(), Some("2.0000"));
@@ -174,7 +175,7 @@ async fn a_vendor_and_a_month_have_their_costs_by_kind_and_figures_a_piece() {
     let answer = roi(&store, &asked).await.unwrap();
     // The accepted lead is of a seller too; it is of the same vendor and month.
     let [row] = answer.rows.as_slice() else { panic!("{answer:?}") };
-    assert_eq!((row.vendor.as_deref(), row.month.as_deref()), (Some("list-house"), Some("2026-09")));
+    assert_eq!((row.names.vendor.as_deref(), row.names.month.as_deref()), (Some("list-house"), Some("2026-09")));
     let money = serde_json::to_value(&row.money[0]).unwrap();
     let shown = |name: &str| money[name].get("amount").unwrap_or(&money[name]).clone();
     for (name, figure) in [
@@ -196,7 +197,7 @@ async fn a_vendor_and_a_month_have_their_costs_by_kind_and_figures_a_piece() {
     }
     assert_eq!(money["costs"], json!({ "data": usd("20.00"), "labour": usd("30.00"), "media": usd("80.00") }));
     let weeks = roi(&store, &RoiQuery { by: BTreeSet::from([Dimension::Week]), ..RoiQuery::default() }).await.unwrap();
-    assert_eq!(weeks.rows.iter().map(|row| row.week.as_deref()).collect::<Vec<_>>(), [Some("2026-09-21")]);
+    assert_eq!(weeks.rows.iter().map(|row| row.names.week.as_deref()).collect::<Vec<_>>(), [Some("2026-09-21")]);
     let none = roi(&store, &RoiQuery { vendor: Some("other".to_owned()), ..RoiQuery::default() }).await.unwrap();
     assert!(none.rows.is_empty());
 }
@@ -221,7 +222,7 @@ async fn estimate_is_replaced_and_a_period_is_spread_over_its_days() {
     let query = RoiQuery { by: BTreeSet::from([Dimension::Day]), ..RoiQuery::default() };
     let answer = roi(&store, &query).await.unwrap();
     let days: Vec<_> =
-        answer.rows.iter().map(|row| (row.day.as_deref().unwrap(), row.money[0].cost.amount.as_str())).collect();
+        answer.rows.iter().map(|row| (row.names.day.as_deref().unwrap(), row.money[0].cost.amount.as_str())).collect();
     assert_eq!(days, [("2026-09-01", "33.333334"), ("2026-09-02", "33.333333"), ("2026-09-03", "33.333333")]);
     assert_eq!(answer.totals.money[0].cost.amount, "100.00");
     assert_eq!(answer.totals.money[0].roi.as_deref(), Some("-1.0000"));
@@ -258,6 +259,7 @@ async fn poison_is_parked_with_a_code_and_absent_parts_are_not_poison() {
             (4, "money", "entry_unreadable"),
             (4, "quarantine", "entry_unreadable"),
             (4, "scores", "entry_unreadable"),
+            (4, "trails", "entry_unreadable"),
         ]
     );
     assert_eq!(totals(&store, RoiQuery::default()).await, (vec![("5.00".to_owned(), "0.00".to_owned())], 1));

@@ -191,7 +191,7 @@ fn leads_are_scored_by_the_card_with_reasons_that_add_up() {
 #[test]
 fn wrong_facts_and_wrong_cards_are_named_without_their_values() {
     for (facts, expected) in [
-        (r#"{"features":{"equity":60}}"#, "line 1: the card declares no feature equity"),
+        (r#"{"features":{"equity":60}}"#, "line 1: no feature equity is declared"),
         (r#"{"features":{"ownership":"secret-word"}}"#, "line 1: feature ownership has no such value"),
         (r#"{"acts":{"reply":[2,1]}}"#, "line 1: ages of acts begin with the newest"),
         ("{}\n{\"secret-word\":1}", "line 2: not the facts of a lead"),

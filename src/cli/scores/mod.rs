@@ -198,6 +198,7 @@ impl Training {
             rows: rows.outcomes.len() as u64,
             positives: rows.outcomes.iter().filter(|outcome| **outcome).count() as u64,
             trained_on: sha256(&std::fs::read(&self.file).map_err(failed)?).to_string(),
+            bands: Vec::new(),
         };
         model.check().map_err(failed)?;
         Ok((model, trained.steps))

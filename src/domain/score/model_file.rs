@@ -62,6 +62,19 @@ pub struct ModelFile {
     pub positives: u64,
     /// SHA-256 of the file it was trained on.
     pub trained_on: String,
+    /// Bands of its points, the highest first; none: its scores have no band.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub bands: Vec<ModelBand>,
+}
+
+/// A band of points.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ModelBand {
+    /// Its name: a capital, and a digit or none.
+    pub name: String,
+    /// Least points.
+    pub from: i32,
 }
 
 /// A model file that cannot be used.
@@ -76,6 +89,9 @@ pub enum ModelFileError {
     /// A feature that stands twice.
     #[error("a feature stands twice")]
     FeatureTwice,
+    /// Bands that do not descend, or a name that is none.
+    #[error("bands are a capital with a digit or none, the highest first")]
+    Bands,
 }
 
 impl ModelFile {
@@ -91,6 +107,15 @@ impl ModelFile {
         let numbers = weights.chain([self.intercept, self.scale.even, self.scale.double, self.c]);
         if numbers.into_iter().any(|number| !number.is_finite()) || self.scale.double <= 0.0 {
             return Err(ModelFileError::Number);
+        }
+        let named = |band: &ModelBand| match band.name.as_bytes() {
+            [letter] => letter.is_ascii_uppercase(),
+            [letter, digit] => letter.is_ascii_uppercase() && digit.is_ascii_digit(),
+            _ => false,
+        };
+        let descend = self.bands.iter().zip(self.bands.iter().skip(1)).all(|(higher, lower)| higher.from > lower.from);
+        if !descend || !self.bands.iter().all(named) {
+            return Err(ModelFileError::Bands);
         }
         let mut names: Vec<&str> = self.features.iter().map(|feature| feature.name.as_str()).collect();
         names.sort_unstable();
@@ -116,6 +141,11 @@ impl ModelFile {
     pub fn points(&self, logit: f64) -> i32 {
         let points = self.scale.even + logit * self.scale.double / std::f64::consts::LN_2;
         points.clamp(-POINTS_MAX, POINTS_MAX).round() as i32
+    }
+
+    /// The band of points.
+    pub fn band(&self, points: i32) -> Option<&str> {
+        self.bands.iter().find(|band| points >= band.from).map(|band| band.name.as_str())
     }
 
     /// What each feature of a row adds to the points of the mean row; largest first, and none that adds nothing.
@@ -147,6 +177,7 @@ mod tests {
             rows: 2,
             positives: 1,
             trained_on: "0".repeat(64),
+            bands: vec![ModelBand { name: "A".to_owned(), from: 510 }, ModelBand { name: "B2".to_owned(), from: 0 }],
         }
     }
 
@@ -154,6 +185,7 @@ mod tests {
     fn twice_the_odds_are_so_many_points_more() {
         let model = file();
         assert_eq!((model.points(0.0), model.points(std::f64::consts::LN_2), model.points(-1e9)), (500, 520, -100_000));
+        assert_eq!((model.band(510), model.band(509), model.band(-1)), (Some("A"), Some("B2"), None));
         assert_eq!(model.reasons(&[1.0, 1.0]), [("age".to_owned(), -58), ("equity".to_owned(), 14)]);
     }
 
@@ -168,6 +200,8 @@ mod tests {
         assert_eq!(with(|model| model.format = "other/1".to_owned()), Err(ModelFileError::Format));
         assert_eq!(with(|model| model.intercept = f64::NAN), Err(ModelFileError::Number));
         assert_eq!(with(|model| model.scale.double = 0.0), Err(ModelFileError::Number));
+        assert_eq!(with(|model| model.bands.reverse()), Err(ModelFileError::Bands));
+        assert_eq!(with(|model| model.bands[0].name = "a".to_owned()), Err(ModelFileError::Bands));
         assert_eq!(with(|model| model.features[1].name = "equity".to_owned()), Err(ModelFileError::FeatureTwice));
     }
 }

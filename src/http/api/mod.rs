@@ -15,6 +15,7 @@ pub mod health;
 pub mod holds;
 pub mod journal;
 pub mod keys;
+pub mod leads;
 pub mod ledgers;
 pub mod lists;
 pub mod log;

@@ -7,7 +7,7 @@ use axum::extract::Request;
 use axum::http::{HeaderMap, Response, StatusCode};
 use serde_json::{Map, Value, json};
 
-use crate::decisions::{RouteError, RouteQuestion};
+use crate::decisions::{ModelError, RouteError, RouteQuestion};
 use crate::domain::parts::PartKind;
 use crate::domain::time::Timestamp;
 use crate::http::codes;
@@ -32,6 +32,12 @@ impl From<RouteError> for Problem {
             RouteError::Decide(error) => error.into(),
             RouteError::Facts(error) => Problem::member("/features", "feature_invalid", &error.to_string()),
             RouteError::NoCard => Problem::new(codes::PACK_UNKNOWN, "The score card that is cited is not here."),
+            RouteError::Model(ModelError::NotInForce) => Problem::absent("model in force"),
+            RouteError::Model(error) => Problem::new(codes::MODEL_INVALID, format!("The model is not taken: {error}.")),
+            RouteError::NoModel => Problem::new(
+                codes::PACK_UNKNOWN,
+                "The model that is in force or cited is not in the log: send its file to /v1/scoring/models.",
+            ),
             RouteError::NoPlan => {
                 Problem::new(codes::ROUTING_REFUSED, "No routing plan is in force: send one to /v1/routing/plan.")
             }

@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use utoipa::ToSchema;
 
 use super::views::{caught_up, day};
-use crate::decisions::{ScoreAnswer, ScoreQuestion};
+use crate::decisions::{Model, ModelRole, ScoreAnswer, ScoreQuestion, Shadow};
 use crate::domain::time::Timestamp;
 use crate::http::codes;
 use crate::http::csv::{Cell, table};
@@ -40,8 +40,8 @@ pub struct ScoresDoc {
 
 /// Score leads
 ///
-/// Each lead is scored by the card in force, from the person's history in the log and what is stated of the lead, with reasons that add up
-/// to the score. A score is in the log before it is answered, and is made again if the person's history moved meanwhile. With `seller`, a
+/// Each lead is scored by the card or model in force, from the person's history in the log and what is stated of the lead, with reasons that add up
+/// to the score. Challengers score it in their shadow (`shadows`): recorded, and acted on by nobody. A score is in the log before it is answered, and is made again if the person's history moved meanwhile. With `seller`, a
 /// lead that may not go to him is not scored: `refused` says why. Leads are answered in order; one that cannot be scored carries its `error`
 /// and the others stand.
 #[utoipa::path(
@@ -88,7 +88,20 @@ fn score_view(answer: &ScoreAnswer) -> Value {
     let mut view = Map::from_iter([("position".to_owned(), json!(position))]);
     let data = answer.data.iter().filter(|(name, _)| !WITHHELD.contains(&name.as_str()));
     view.extend(data.map(|(name, value)| (name.clone(), value.clone())));
+    if !answer.shadows.is_empty() {
+        view.insert("shadows".to_owned(), answer.shadows.iter().map(shadow_view).collect());
+    }
     Value::Object(view)
+}
+
+fn shadow_view(shadow: &Shadow) -> Value {
+    let (model, version) = &shadow.model;
+    let position = shadow.receipt.as_ref().map(|receipt| receipt.position);
+    match &shadow.said {
+        Ok((score, probability)) => json!({ "model": model, "model_version": version, "position": position,
+            "score": score, "probability": probability }),
+        Err(why) => json!({ "model": model, "model_version": version, "position": null, "error": why }),
+    }
 }
 
 /// Compute a score again
@@ -166,6 +179,103 @@ pub async fn scoring_card_activate(caller: Caller, request: Request) -> Result<R
     let mut response = json_response(&view);
     *response.status_mut() = StatusCode::CREATED;
     Ok(response)
+}
+
+/// The models in force
+///
+/// The champion, null where a card answers, and the challengers that score in the shadow.
+#[utoipa::path(
+    get,
+    path = "/v1/scoring/models",
+    tag = "decisions",
+    responses((status = 200, description = "`champion` and `challengers`", body = serde_json::Value))
+)]
+pub async fn scoring_models_read(caller: Caller, params: Params) -> Result<Response<Body>, Problem> {
+    params.only(&[])?;
+    let (champion, challengers) = caller.service.router.models(&caller.service.ledger).await?;
+    let challengers: Vec<Value> = challengers.iter().map(|model| model_view(model)).collect();
+    let champion = champion.as_deref().map(model_view);
+    Ok(json_response(&json!({ "champion": champion, "challengers": challengers })))
+}
+
+fn model_view(model: &Model) -> Value {
+    let file = &model.file;
+    let features: Vec<&str> = file.features.iter().map(|feature| feature.name.as_str()).collect();
+    json!({ "file_sha256": model.digest, "model": file.model, "model_version": file.version, "outcome": file.outcome,
+        "features": features, "bands": file.bands, "rows": file.rows, "positives": file.positives,
+        "trained_on": file.trained_on })
+}
+
+/// Put a trained model in force
+///
+/// The body is a model file as `tallystick scores train --out` writes it; `bands` may be added to it. It is registered in the log, each of its
+/// scores cites its digest, and `score.model_activated` says who put it in force. As `champion` its scores are acted on until a card or another
+/// model takes its place; as `challenger` it scores in the shadow. Features are stated with each lead, as whole numbers or as decimals in
+/// strings; one whose name is `acts.` and an act of the card's counts these acts in the log.
+#[utoipa::path(
+    post,
+    path = "/v1/scoring/models",
+    tag = "decisions",
+    params(
+        ("role" = String, Query, description = "`champion` or `challenger`"),
+        ("Tallystick-Now" = Option<String>, Header, description = "The caller's clock, on a scratch ledger")
+    ),
+    request_body = serde_json::Value,
+    responses(
+        (status = 201, description = "It is in force", body = serde_json::Value),
+        (status = 422, description = "`model_invalid`: what is wrong")
+    )
+)]
+pub async fn scoring_model_activate(
+    caller: Caller,
+    params: Params,
+    request: Request,
+) -> Result<Response<Body>, Problem> {
+    let role = params.only(&["role"])?.text("role").and_then(ModelRole::from_name);
+    let role = role.filter(|role| *role != ModelRole::Retired);
+    let role = role.ok_or_else(|| Problem::parameter("role", "is champion or challenger"))?;
+    let (parts, body) = request.into_parts();
+    let bytes = request::body(&parts.headers, body, CARD_BYTES_MAX).await?;
+    let wrong = |_| Problem::new(codes::MODEL_INVALID, "The model is not UTF-8.");
+    let text = std::str::from_utf8(&bytes).map_err(wrong)?;
+    let service = &caller.service;
+    let now = request::now(&parts.headers, &service.ledger)?;
+    let (model, receipt) = service.router.model_activate(&service.ledger, text, role, caller.principal, now).await?;
+    let mut view = model_view(&model);
+    if let Value::Object(view) = &mut view {
+        view.insert("role".to_owned(), json!(role.name()));
+        view.insert("position".to_owned(), json!(receipt.position));
+    }
+    let mut response = json_response(&view);
+    *response.status_mut() = StatusCode::CREATED;
+    Ok(response)
+}
+
+/// Take a model out of force
+///
+/// After the champion the card answers again.
+#[utoipa::path(
+    delete,
+    path = "/v1/scoring/models/{file_sha256}",
+    tag = "decisions",
+    params(
+        ("file_sha256" = String, Path, description = "Digest of its file"),
+        ("Tallystick-Now" = Option<String>, Header, description = "The caller's clock, on a scratch ledger")
+    ),
+    responses(
+        (status = 200, description = "`position` of the entry that says so", body = serde_json::Value),
+        (status = 404, description = "It is not in force")
+    )
+)]
+pub async fn scoring_model_retire(
+    caller: Caller,
+    Path(digest): Path<String>,
+    headers: HeaderMap,
+) -> Result<Response<Body>, Problem> {
+    let service = &caller.service;
+    let now = request::now(&headers, &service.ledger)?;
+    let receipt = service.router.model_retire(&service.ledger, &digest, caller.principal, now).await?;
+    Ok(json_response(&json!({ "position": receipt.position })))
 }
 
 /// How scores have done

@@ -25,7 +25,7 @@ use crate::ingest::Ledger;
 use crate::store::views::Account;
 use crate::views::consent::{ConsentCell, HistoryAct};
 use crate::views::moves::{self, Move};
-use crate::views::roi::{Dimension, Roi, RoiMoney, RoiQuery};
+use crate::views::roi::{Dimension, Roi, RoiMoney, RoiNames, RoiQuery};
 use crate::views::{Instants, Money, Page, PageRequest, ViewError, consent, health, quarantine, roi};
 
 /// How long a read waits for its view by default.
@@ -41,6 +41,9 @@ impl From<ViewError> for Problem {
             }
             ViewError::Store(source) => source.into(),
             ViewError::TooLarge => Problem::failed(&error),
+            ViewError::TooMany(of) => {
+                Problem::parameter("known_at", &format!("must be earlier: there are more {of} than one answer weighs"))
+            }
         }
     }
 }
@@ -78,7 +81,7 @@ pub fn day(params: &Params, name: &str) -> Result<Option<i64>, Problem> {
 /// Return on investment
 ///
 /// Cost by kind, revenue gross and net, margin, what a lead and a sale cost, and counts by any of `day`, `week`, `month`, `campaign`,
-/// `channel`, `source`, `seller`, `vendor`. Nothing is converted between currencies; `ops/roi.md` says each formula. As CSV, a group's counts stand in its first currency's row only, so that columns can be summed.
+/// `channel`, `source`, `seller`, `vendor`, and by `state` and `cohort` (month) of the lead. Accrued, with cash beside it. Nothing is converted between currencies; `ops/roi.md` says each formula. As CSV, a group's counts stand in its first currency's row only, so that columns can be summed.
 #[utoipa::path(
     get,
     path = "/v1/views/roi",
@@ -92,6 +95,8 @@ pub fn day(params: &Params, name: &str) -> Result<Option<i64>, Problem> {
         ("source" = Option<String>, Query, description = "Only this source"),
         ("seller" = Option<String>, Query, description = "Only this seller"),
         ("vendor" = Option<String>, Query, description = "Only this vendor"),
+        ("state" = Option<String>, Query, description = "Only leads of this state"),
+        ("cohort" = Option<String>, Query, description = "Only leads of this month, such as 2026-10"),
         ("as_of" = Option<String>, Query, description = "Only what had happened by then"),
         ("known_at" = Option<String>, Query, description = "Only what was recorded by then"),
         ("after" = Option<u64>, Query, description = "Wait until the view has seen this position"),
@@ -103,20 +108,24 @@ pub fn day(params: &Params, name: &str) -> Result<Option<i64>, Problem> {
 )]
 pub async fn view_roi(caller: Caller, params: Params, headers: HeaderMap) -> Result<Response<Body>, Problem> {
     let params = params.only(&[
-        "by", "from", "to", "campaign", "channel", "source", "seller", "vendor", "as_of", "known_at", "after",
+        "by", "from", "to", "campaign", "channel", "source", "seller", "vendor", "state", "cohort", "as_of",
+        "known_at", "after",
     ])?;
     caught_up(&caller, &params, &headers).await?;
-    let names = params.text("by").unwrap_or("campaign");
-    let by =
-        names.split(',').filter(|name| !name.is_empty()).map(Dimension::from_name).collect::<Option<BTreeSet<_>>>();
-    let unknown = || Problem::parameter("by", "lists day, week, month, campaign, channel, source, seller or vendor");
-    let query = RoiQuery { by: by.ok_or_else(unknown)?, ..roi_query(&params)? };
+    let query = RoiQuery { by: dimensions(&params)?, ..roi_query(&params)? };
     let answer = roi::roi(&caller.service.ledger.store(), &query).await?;
     if wants_csv(&headers) { Ok(roi_csv(&answer, &query)) } else { Ok(json_response(&answer)) }
 }
 
+/// What a question about ROI is grouped by: campaign, if it does not say.
+pub(super) fn dimensions(params: &Params) -> Result<BTreeSet<Dimension>, Problem> {
+    let names = params.text("by").unwrap_or("campaign").split(',').filter(|name| !name.is_empty());
+    let unknown = "lists day, week, month, campaign, channel, source, seller, vendor, state or cohort";
+    names.map(Dimension::from_name).collect::<Option<_>>().ok_or_else(|| Problem::parameter("by", unknown))
+}
+
 /// What a question about ROI says besides its groups.
-fn roi_query(params: &Params) -> Result<RoiQuery, Problem> {
+pub(super) fn roi_query(params: &Params) -> Result<RoiQuery, Problem> {
     let owned = |name: &str| params.text(name).map(str::to_owned);
     Ok(RoiQuery {
         day_from: day(params, "from")?,
@@ -127,6 +136,8 @@ fn roi_query(params: &Params) -> Result<RoiQuery, Problem> {
         source: owned("source"),
         seller: owned("seller"),
         vendor: owned("vendor"),
+        state: owned("state"),
+        cohort: owned("cohort"),
         as_of: params.time("as_of")?,
         known_at: params.time("known_at")?,
     })
@@ -152,6 +163,8 @@ fn roi_query(params: &Params) -> Result<RoiQuery, Problem> {
         ("source" = Option<String>, Query, description = "Only this source"),
         ("seller" = Option<String>, Query, description = "Only this seller"),
         ("vendor" = Option<String>, Query, description = "Only this vendor"),
+        ("state" = Option<String>, Query, description = "Only leads of this state"),
+        ("cohort" = Option<String>, Query, description = "Only leads of this month, such as 2026-10"),
         ("limit" = Option<u32>, Query, description = "1 to 1000; 100 if absent"),
         ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before"),
         ("after" = Option<u64>, Query, description = "Wait until the view has seen this position"),
@@ -174,6 +187,8 @@ pub async fn view_roi_moves(caller: Caller, params: Params, headers: HeaderMap) 
         "source",
         "seller",
         "vendor",
+        "state",
+        "cohort",
         "limit",
         "cursor",
         "after",
@@ -194,7 +209,7 @@ pub async fn view_roi_moves(caller: Caller, params: Params, headers: HeaderMap) 
 
 /// The money of a row, in the order of its columns; blank where there is none.
 fn roi_money_cells(money: Option<&RoiMoney>) -> Vec<Cell> {
-    let Some(money) = money else { return vec![Cell::Plain(String::new()); 14 + roi::COST_KINDS.len()] };
+    let Some(money) = money else { return vec![Cell::Plain(String::new()); 17 + roi::COST_KINDS.len()] };
     let text = |text: &Option<String>| Cell::Plain(text.clone().unwrap_or_default());
     let sum = |sum: &Money| Cell::Plain(sum.amount.clone());
     let each = |each: &Option<Money>| Cell::Plain(each.as_ref().map_or_else(String::new, |money| money.amount.clone()));
@@ -213,35 +228,39 @@ fn roi_money_cells(money: Option<&RoiMoney>) -> Vec<Cell> {
         each(&money.cac),
         each(&money.effective_price),
         text(&money.roas),
+        sum(&money.received),
+        sum(&money.paid),
+        sum(&money.cash_flow),
     ];
     let of = |kind: Account| money.costs.get(kind.name()).map_or_else(String::new, |money| money.amount.clone());
     cells.extend(roi::COST_KINDS.map(|kind| Cell::Plain(of(kind))));
     cells
 }
 
+/// Columns of the names that were asked for, in the order of dimensions.
+pub(super) fn name_columns(query: &RoiQuery) -> Vec<&'static str> {
+    let names = ["day", "week", "month", "campaign", "channel", "source", "seller", "vendor", "state", "cohort"];
+    let asked = |name: &str| Dimension::from_name(name).is_some_and(|dimension| query.by.contains(&dimension));
+    names.into_iter().filter(|name| asked(name)).collect()
+}
+
+/// The names of a group that were asked for, in the order of dimensions.
+pub(super) fn name_cells(names: &RoiNames) -> Vec<Cell> {
+    let RoiNames { day, week, month, campaign, channel, source, seller, vendor, state, cohort } = names;
+    let all = [day, week, month, campaign, channel, source, seller, vendor, state, cohort];
+    all.into_iter().filter_map(|name| Some(Cell::Text(name.clone()?))).collect()
+}
+
 fn roi_csv(answer: &Roi, query: &RoiQuery) -> Response<Body> {
-    let dimensions = [
-        (Dimension::Day, "day"),
-        (Dimension::Week, "week"),
-        (Dimension::Month, "month"),
-        (Dimension::Campaign, "campaign"),
-        (Dimension::Channel, "channel"),
-        (Dimension::Source, "source"),
-        (Dimension::Seller, "seller"),
-        (Dimension::Vendor, "vendor"),
-    ];
     let kinds = roi::COST_KINDS.map(|kind| format!("cost_{}", kind.name()));
-    let mut columns: Vec<&str> =
-        dimensions.iter().filter(|(dimension, _)| query.by.contains(dimension)).map(|(_, name)| *name).collect();
+    let mut columns = name_columns(query);
     columns.extend(["currency", "revenue", "cost", "margin", "roi", "gross", "returns", "return_rate", "contribution"]);
-    columns.extend(["cpl", "cpl_gross", "cac", "effective_price", "roas"]);
+    columns.extend(["cpl", "cpl_gross", "cac", "effective_price", "roas", "received", "paid", "cash_flow"]);
     columns.extend(kinds.iter().map(String::as_str));
     columns.extend(["leads", "accepted_leads", "contacts", "appointments", "shows", "sales", "refunds"]);
     let mut rows = Vec::new();
     for row in &answer.rows {
-        let names =
-            [&row.day, &row.week, &row.month, &row.campaign, &row.channel, &row.source, &row.seller, &row.vendor];
-        let names: Vec<Cell> = names.into_iter().filter_map(|name| Some(Cell::Text(name.clone()?))).collect();
+        let names = name_cells(&row.names);
         let counts = [row.leads, row.accepted_leads, row.contacts, row.appointments, row.shows, row.sales, row.refunds];
         let none: [Option<&RoiMoney>; 1] = [None];
         let money: Vec<Option<&RoiMoney>> = row.money.iter().map(Some).collect();
@@ -404,7 +423,7 @@ pub async fn quarantine_list(caller: Caller, params: Params, headers: HeaderMap)
 }
 
 /// Which page of a list is asked for.
-fn page_request(params: &Params, list: u8) -> Result<PageRequest, Problem> {
+pub(super) fn page_request(params: &Params, list: u8) -> Result<PageRequest, Problem> {
     let limit = params.number("limit")?.map(u32::try_from).transpose();
     let limit =
         limit.ok().filter(|limit| *limit != Some(0)).ok_or_else(|| Problem::parameter("limit", "is from 1 to 1000"))?;

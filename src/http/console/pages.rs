@@ -149,7 +149,7 @@ pub async fn overview(state: &AppState, service: &Service, role: Role) -> Result
 
 /// A campaign's lines: one a currency; its counts stand in the first.
 fn lines(row: &RoiRow) -> Vec<RoiLine> {
-    let name = row.campaign.clone().filter(|name| !name.is_empty()).unwrap_or_else(|| "no campaign".to_owned());
+    let name = row.names.campaign.clone().filter(|name| !name.is_empty()).unwrap_or_else(|| "no campaign".to_owned());
     let line = |leads: i64, sales: i64| RoiLine {
         name: name.clone(),
         currency: String::new(),

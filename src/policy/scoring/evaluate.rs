@@ -31,11 +31,14 @@ pub enum Stated {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum FactsError {
     /// Not declared.
-    #[error("the card declares no feature {0}")]
+    #[error("no feature {0} is declared")]
     Unknown(String),
     /// Of another kind, out of bounds, or another word.
-    #[error("feature {0} has no such value in the card")]
+    #[error("feature {0} has no such value")]
     Value(String),
+    /// Needed by a model, and not stated.
+    #[error("feature {0} is needed and was not stated")]
+    Missing(String),
     /// Ages that do not ascend.
     #[error("ages of acts begin with the newest")]
     Order,

@@ -107,8 +107,34 @@ codes! {
     }
 }
 
+impl ConsentAct {
+    /// Whether a person stops contact by it.
+    pub const fn stops(self) -> bool {
+        matches!(
+            self,
+            ConsentAct::Revoked | ConsentAct::ReplyOptOut | ConsentAct::EmailOptedOut | ConsentAct::DncRequested
+        )
+    }
+}
+
 codes! {
-    /// An account of the journal (below 1000; `domain` background, revenue 2.2) or a counter (from 1000).
+    /// What a contact leans on.
+    TrailAct {
+        /// `contact.attempted`.
+        Contact = 1, "contact";
+        /// `decision.contact_recorded` that allowed.
+        Allowed = 2, "allowed";
+        /// `decision.contact_recorded` that refused.
+        Refused = 3, "refused";
+        /// `consent.granted`, or one carried.
+        Consent = 4, "consent";
+        /// The person stopped contact.
+        Stop = 5, "stop";
+    }
+}
+
+codes! {
+    /// An account of the journal (below 1000; `domain` background, revenue 2.2) a counter or a memo (from 1000).
     Account {
         /// Asset: owed by the seller.
         Receivable = 1, "receivable";
@@ -186,12 +212,21 @@ codes! {
         Refunds = 1005, "refunds";
         /// Counter: `lead.accepted`.
         AcceptedLeads = 1006, "accepted_leads";
+        /// Memo of cash, in money: received from sellers, less what was sent back to them.
+        CashReceived = 1100, "cash_received";
+        /// Memo of cash, in money: paid for costs and fees.
+        CashPaid = 1101, "cash_paid";
     }
 }
 
 /// Whether a measure of sums is income or contra income, credit positive.
 pub const fn measures_revenue(measure: i64) -> bool {
     matches!(measure, 100..300)
+}
+
+/// Whether a measure of sums is a memo of cash.
+pub const fn measures_cash(measure: i64) -> bool {
+    matches!(measure, 1100..1200)
 }
 
 /// Whether a measure of sums is an expense, debit positive.
@@ -210,7 +245,7 @@ impl Account {
         }
     }
 
-    /// Whether it is a counter and no account of the journal.
+    /// Whether it is a counter or memo and no account of the journal.
     pub const fn is_counter(self) -> bool {
         self.code() >= 1000
     }

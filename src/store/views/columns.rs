@@ -10,8 +10,8 @@ use sqlx::sqlite::SqliteArguments;
 use sqlx::{PgConnection, Postgres, Sqlite, SqliteConnection};
 
 use super::rows::{
-    BillingRow, ConsentRow, DimsRow, HealthDailyRow, HealthLastRow, ItemRow, ItemUpdate, JourneyRow, LineRow,
-    ParkedRow, PeriodRow, RecordAt, ScoreRow, SumRow, UndoneRow,
+    BillingRow, ConsentRow, DimsRow, HealthDailyRow, HealthLastRow, ItemRow, ItemUpdate, JourneyRow, LineRow, NAMES,
+    ParkedRow, PeriodRow, RecordAt, ScoreRow, SumRow, TrailRow, UndoneRow,
 };
 use super::{ItemState, sql};
 use crate::store::pack::{NUMBER, Packed, ROWS_MAX};
@@ -197,7 +197,20 @@ bulk!(
     [&row.seller, &row.kind, &row.method],
     [&row.subject, &row.record]
 );
-bulk!(DimsRow, row, [row.id], [&row.campaign, &row.channel, &row.source, &row.seller, &row.vendor], []);
+impl Bulk<1, { NAMES.len() }, 0> for DimsRow {
+    fn numbers(&self) -> [i64; 1] {
+        [self.id]
+    }
+
+    fn texts(&self) -> [&str; NAMES.len()] {
+        self.names.each_ref().map(String::as_str)
+    }
+
+    fn bytes(&self) -> [&[u8]; 0] {
+        []
+    }
+}
+
 bulk!(
     LineRow,
     row,
@@ -214,9 +227,9 @@ bulk!(
         row.recorded,
     ],
     [currency(&row.currency)],
-    [&row.record]
+    [&row.record, &row.lead]
 );
-bulk!(RecordAt, row, [row.position, row.dims, i64::from(row.estimate)], [], [&row.record]);
+bulk!(RecordAt, row, [row.position, row.dims, i64::from(row.estimate)], [], [&row.record, &row.lead]);
 bulk!(UndoneRow, row, [row.position, row.root, i64::from(row.live), row.since], [], []);
 bulk!(
     SumRow,
@@ -241,6 +254,13 @@ bulk!(
     [row.position, row.step.code(), row.occurred, row.recorded, row.micros, row.target],
     [&row.channel, &row.mark, &row.campaign, &row.seller, currency(&row.currency)],
     [&row.subject, &row.record]
+);
+bulk!(
+    TrailRow,
+    row,
+    [row.position, row.act.code(), row.occurred, row.recorded, row.until, row.channels, row.grant],
+    [&row.purpose, &row.seller],
+    [&row.subject, &row.decision]
 );
 bulk!(
     ScoreRow,

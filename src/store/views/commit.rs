@@ -5,7 +5,7 @@ use sqlx::{PgConnection, SqliteConnection};
 use super::columns::{postgres_insert, sqlite_insert};
 use super::rows::{
     BillingRow, ConsentRow, DimsRow, HealthDailyRow, HealthLastRow, ItemRow, ItemUpdate, JourneyRow, LineRow,
-    ParkedRow, PeriodRow, RecordAt, ScoreRow, SumRow, UndoneRow,
+    ParkedRow, PeriodRow, RecordAt, ScoreRow, SumRow, TrailRow, UndoneRow,
 };
 use super::sql;
 use crate::store::db::Db;
@@ -60,6 +60,8 @@ pub struct ViewsBatch {
     pub consent: Vec<ConsentRow>,
     /// Rows of projection `scores`.
     pub scores: Vec<ScoreRow>,
+    /// Rows of projection `trails`.
+    pub trails: Vec<TrailRow>,
     /// Rows of projection `journeys`.
     pub journeys: Vec<JourneyRow>,
     /// Rows of projection `money`, and so the next five.
@@ -97,6 +99,7 @@ impl ViewsBatch {
             billing: Vec::new(),
             consent: Vec::new(),
             scores: Vec::new(),
+            trails: Vec::new(),
             journeys: Vec::new(),
             dims: Vec::new(),
             lines: Vec::new(),
@@ -140,6 +143,9 @@ macro_rules! insert_all {
         }
         if let Some(generation) = batch.generation("scores") {
             $insert($tx, sql::$engine::SCORES_INSERT, ledger, generation, &batch.scores).await?;
+        }
+        if let Some(generation) = batch.generation("trails") {
+            $insert($tx, sql::$engine::TRAILS_INSERT, ledger, generation, &batch.trails).await?;
         }
         if let Some(generation) = batch.generation("money") {
             $insert($tx, sql::$engine::DIMS_INSERT, ledger, generation, &batch.dims).await?;

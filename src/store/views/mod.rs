@@ -17,11 +17,12 @@ mod quarantine;
 mod rows;
 mod scores;
 pub(super) mod sql;
+mod trails;
 
 pub use billing::{BillingDocument, PayoutLine, Receivable, SaleMove, SellerBalance, Unrated};
 pub use codes::{
     Account, BillingAct, CHANNELS, CONSENT_FLAGS, ConsentAct, ItemState, JourneyStep, LineKind, PURPOSES, TECHNOLOGIES,
-    measures_cost, measures_revenue,
+    TrailAct, measures_cash, measures_cost, measures_revenue,
 };
 pub use commit::{ProjectionCursor, Track, ViewsBatch};
 pub use cursors::{CursorRow, Stage};
@@ -29,6 +30,6 @@ pub use health::{HealthDay, HealthLast};
 pub use money::{MoneyFilter, MoneySum, MoveLine, RecordRow};
 pub use quarantine::QuarantineItem;
 pub use rows::{
-    BillingRow, ConsentRow, DimsRow, HealthDailyRow, HealthLastRow, ItemRow, ItemUpdate, JourneyRow, LineRow,
-    NO_CURRENCY, PERIOD_DAYS, ParkedRow, PeriodRow, RecordAt, ScoreRow, SumRow, UndoneRow, period_of,
+    BillingRow, ConsentRow, DimsRow, HealthDailyRow, HealthLastRow, ItemRow, ItemUpdate, JourneyRow, LineRow, NAMES,
+    NO_CURRENCY, PERIOD_DAYS, ParkedRow, PeriodRow, RecordAt, ScoreRow, SumRow, TrailRow, UndoneRow, period_of,
 };

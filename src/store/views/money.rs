@@ -3,7 +3,7 @@
 use sqlx::FromRow;
 
 use super::columns::{Bulk, pack, postgres_query, sqlite_query};
-use super::rows::{DimsRow, LineRow, PERIOD_DAYS, RecordAt, UndoneRow, period_of};
+use super::rows::{DimsRow, LineRow, NAMES, PERIOD_DAYS, RecordAt, UndoneRow, period_of};
 use super::sql;
 use crate::domain::time::{MICROS_PER_DAY, Timestamp};
 use crate::store::db::{Db, on_db};
@@ -20,10 +20,10 @@ pub struct MoneyFilter {
     pub day_to: i64,
     /// Group by accounting day.
     pub by_day: bool,
-    /// Group by campaign, channel, source, seller, vendor.
-    pub by: [bool; 5],
-    /// Only this campaign, channel, source, seller, vendor.
-    pub only: [Option<String>; 5],
+    /// Group by each of [`NAMES`].
+    pub by: [bool; NAMES.len()],
+    /// Only this one of each of [`NAMES`], but for the last: what is spread in what way is no question of its own.
+    pub only: [Option<String>; NAMES.len() - 1],
 }
 
 impl MoneyFilter {
@@ -52,8 +52,8 @@ fn broken(at: Timestamp) -> (i64, i64) {
 pub struct MoneySum {
     /// Accounting day, 0 unless grouped by it.
     pub day: i64,
-    /// Campaign, channel, source, seller, vendor; empty unless grouped by it.
-    pub names: [String; 5],
+    /// [`NAMES`]; each empty unless grouped by it.
+    pub names: [String; NAMES.len()],
     /// Code of the account or counter; income is positive, and so are costs.
     pub measure: i64,
     /// ISO 4217 code, or [`super::NO_CURRENCY`].
@@ -92,15 +92,15 @@ pub struct RecordRow {
     pub dims: DimsRow,
 }
 
-/// position, line, account, kind, amount, dims, day, occurred, currency, record, then origin and recorded.
-type Line = (i64, i64, i64, i64, i64, i64, i64, i64, String, Vec<u8>);
-type WholeLine = (i64, i64, i64, i64, i64, i64, i64, i64, String, Vec<u8>, i64, i64);
+/// position, line, account, kind, amount, dims, day, occurred, currency, record, lead; of a whole line with origin and recorded before the lead.
+type Line = (i64, i64, i64, i64, i64, i64, i64, i64, String, Vec<u8>, Vec<u8>);
+type WholeLine = (i64, i64, i64, i64, i64, i64, i64, i64, String, Vec<u8>, i64, i64, Vec<u8>);
 
 fn line_row(row: WholeLine) -> Result<LineRow, StoreError> {
-    let (position, line, account, kind, amount, dims, day, occurred, currency, record, origin, recorded) = row;
+    let (position, line, account, kind, amount, dims, day, occurred, currency, record, origin, recorded, lead) = row;
     let currency = array("money_lines", currency.as_bytes())?;
-    let record = array("money_lines", &record)?;
-    Ok(LineRow { position, line, origin, account, kind, amount, dims, day, occurred, recorded, currency, record })
+    let (record, lead) = (array("money_lines", &record)?, array("money_lines", &lead)?);
+    Ok(LineRow { position, line, origin, account, kind, amount, dims, day, occurred, recorded, currency, record, lead })
 }
 
 fn undone_row((position, root, live, since): (i64, i64, i64, i64)) -> UndoneRow {
@@ -109,8 +109,15 @@ fn undone_row((position, root, live, since): (i64, i64, i64, i64)) -> UndoneRow 
 
 /// position, origin, kind, occurred, recorded, measure, currency, value.
 type Moved = (i64, i64, i64, i64, i64, i64, String, i64);
-type Found = (Vec<u8>, i64, i64, i64, String, String, String, String, String);
-type Sum = (i64, String, String, String, String, String, i64, String, i64);
+/// The names of a row, as the columns say.
+type Names = (String, String, String, String, String, String, String, String);
+type Sum = (i64, String, String, String, String, String, String, String, String, i64, String, i64);
+/// lead, position, line, account, kind, amount, dims, day, occurred, currency, record, origin, recorded.
+type OfLead = (Vec<u8>, i64, i64, i64, i64, i64, i64, i64, i64, String, Vec<u8>, i64, i64);
+
+fn names((campaign, channel, source, seller, vendor, state, cohort, allocation): Names) -> [String; NAMES.len()] {
+    [campaign, channel, source, seller, vendor, state, cohort, allocation]
+}
 
 struct Position(i64);
 
@@ -155,6 +162,7 @@ impl Store {
         if records.is_empty() {
             return Ok(Vec::new());
         }
+        type Found = (Vec<u8>, i64, i64, Vec<u8>, i64, String, String, String, String, String, String, String, String);
         let rows: Vec<Found> = match &self.db {
             Db::Sqlite(pools) => {
                 let mut rows = Vec::new();
@@ -177,15 +185,16 @@ impl Store {
             }
         };
         rows.into_iter()
-            .map(|(record, position, estimate, id, campaign, channel, source, seller, vendor)| {
+            .map(|(record, position, estimate, lead, id, a, b, c, d, e, f, g, h)| {
                 Ok(RecordRow {
                     at: RecordAt {
                         record: array("money_records", &record)?,
+                        lead: array("money_records", &lead)?,
                         position,
                         dims: id,
                         estimate: estimate == 1,
                     },
-                    dims: DimsRow { id, campaign, channel, source, seller, vendor },
+                    dims: DimsRow { id, names: names((a, b, c, d, e, f, g, h)) },
                 })
             })
             .collect()
@@ -207,8 +216,10 @@ impl Store {
     pub async fn money_lines_at(&self, generation: i64, positions: &[i64]) -> Result<Vec<LineRow>, StoreError> {
         let rows = at_positions!(self, LINES_AT, generation, positions, Line);
         rows.into_iter()
-            .map(|(position, line, account, kind, amount, dims, day, occurred, currency, record)| {
-                line_row((position, line, account, kind, amount, dims, day, occurred, currency, record, position, 0))
+            .map(|(position, line, account, kind, amount, dims, day, occurred, currency, record, lead)| {
+                let row =
+                    (position, line, account, kind, amount, dims, day, occurred, currency, record, position, 0, lead);
+                line_row(row)
             })
             .collect()
     }
@@ -220,8 +231,9 @@ impl Store {
         as_of: Timestamp,
         known_at: Timestamp,
     ) -> Result<Vec<MoneySum>, StoreError> {
-        let [campaign, channel, source, seller, vendor] = &filter.only;
-        let [by_campaign, by_channel, by_source, by_seller, by_vendor] = filter.by.map(i64::from);
+        let [campaign, channel, source, seller, vendor, state, cohort] = &filter.only;
+        let [by_campaign, by_channel, by_source, by_seller, by_vendor, by_state, by_cohort, by_allocation] =
+            filter.by.map(i64::from);
         let (whole_from, whole_to) = filter.whole_periods();
         let (known, known_begins) = broken(known_at);
         let (since, since_begins) = broken(as_of);
@@ -249,6 +261,11 @@ impl Store {
                 .bind(as_of.micros())
                 .bind(since_begins)
                 .bind(known_begins)
+                .bind(by_state)
+                .bind(by_cohort)
+                .bind(by_allocation)
+                .bind(state)
+                .bind(cohort)
                 .fetch_all(pool)
                 .await
         })?;
@@ -265,7 +282,7 @@ impl Store {
         after: i64,
         lines_max: i64,
     ) -> Result<Vec<MoveLine>, StoreError> {
-        let [campaign, channel, source, seller, vendor] = &filter.only;
+        let [campaign, channel, source, seller, vendor, state, cohort] = &filter.only;
         let rows: Vec<Moved> = on_db!(self.db, views_read, pool => {
             sqlx::query_as(sql::MONEY_MOVES)
                 .bind(self.key())
@@ -282,6 +299,8 @@ impl Store {
                 .bind(seller)
                 .bind(vendor)
                 .bind(lines_max)
+                .bind(state)
+                .bind(cohort)
                 .fetch_all(pool)
                 .await
         })?;
@@ -314,12 +333,59 @@ impl Store {
 
     /// The names that lines are grouped by: as many as there are combinations of campaigns, sources and partners.
     pub async fn money_dims(&self) -> Result<Vec<DimsRow>, StoreError> {
-        let rows: Vec<(i64, String, String, String, String, String)> = on_db!(self.db, views_read, pool => {
+        type Row = (i64, String, String, String, String, String, String, String, String);
+        let rows: Vec<Row> = on_db!(self.db, views_read, pool => {
             sqlx::query_as(sql::MONEY_DIMS_ALL).bind(self.key()).fetch_all(pool).await
         })?;
-        let row =
-            |(id, campaign, channel, source, seller, vendor)| DimsRow { id, campaign, channel, source, seller, vendor };
+        let row = |(id, a, b, c, d, e, f, g, h): Row| DimsRow { id, names: names((a, b, c, d, e, f, g, h)) };
         Ok(rows.into_iter().map(row).collect())
+    }
+
+    /// Lines behind `after` (lead, position, line) in the order of leads, of what counts at `instants` (occurred, recorded), at most
+    /// `rows_max`. Lines of nobody's lead stand under zeros, before all others.
+    pub async fn money_lead_lines(
+        &self,
+        after: ([u8; 16], i64, i64),
+        instants: (Timestamp, Timestamp),
+        rows_max: i64,
+    ) -> Result<Vec<LineRow>, StoreError> {
+        let rows: Vec<OfLead> = on_db!(self.db, views_read, pool => {
+            sqlx::query_as(sql::MONEY_LEAD_LINES)
+                .bind(self.key())
+                .bind(after.0.as_slice())
+                .bind(after.1)
+                .bind(after.2)
+                .bind(rows_max)
+                .bind(instants.0.micros())
+                .bind(instants.1.micros())
+                .fetch_all(pool)
+                .await
+        })?;
+        rows.into_iter()
+            .map(
+                |(
+                    lead,
+                    position,
+                    line,
+                    account,
+                    kind,
+                    amount,
+                    dims,
+                    day,
+                    occurred,
+                    currency,
+                    record,
+                    origin,
+                    recorded,
+                )| {
+                    let row = (
+                        position, line, account, kind, amount, dims, day, occurred, currency, record, origin, recorded,
+                        lead,
+                    );
+                    line_row(row)
+                },
+            )
+            .collect()
     }
 
     /// Lines of the entries in `[first, end)` in order, at most `rows_max`.
@@ -338,7 +404,7 @@ impl Store {
 }
 
 impl From<Sum> for MoneySum {
-    fn from((day, campaign, channel, source, seller, vendor, measure, currency, value): Sum) -> MoneySum {
-        MoneySum { day, names: [campaign, channel, source, seller, vendor], measure, currency, value }
+    fn from((day, a, b, c, d, e, f, g, h, measure, currency, value): Sum) -> MoneySum {
+        MoneySum { day, names: names((a, b, c, d, e, f, g, h)), measure, currency, value }
     }
 }

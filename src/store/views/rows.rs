@@ -60,21 +60,17 @@ pub struct ConsentRow {
     pub record: Vec<u8>,
 }
 
-/// Five names that lines are grouped by.
+/// What lines are grouped by, in the order of the columns: campaign; marketing channel; list, publisher or form; seller; vendor or publisher
+/// paid; state and month (`YYYY-MM`) of the person's lead; and of a cost how it is to be spread over leads, `none`, `direct`, `fixed` or a driver.
+pub const NAMES: [&str; 8] = ["campaign", "channel", "source", "seller", "vendor", "state", "cohort", "allocation"];
+
+/// The names that lines are grouped by.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub struct DimsRow {
     /// Hash of the names.
     pub id: i64,
-    /// Campaign, empty if none; so the others.
-    pub campaign: String,
-    /// Marketing channel.
-    pub channel: String,
-    /// List, publisher or form.
-    pub source: String,
-    /// Seller.
-    pub seller: String,
-    /// Vendor or publisher paid.
-    pub vendor: String,
+    /// In the order of [`NAMES`]; empty where there is none.
+    pub names: [String; NAMES.len()],
 }
 
 /// A line of the journal, or a count.
@@ -104,6 +100,8 @@ pub struct LineRow {
     pub currency: [u8; 3],
     /// Keyed hash of the sale or cost; zeros: none.
     pub record: [u8; 16],
+    /// Pseudonym of the person whose lead it is about; zeros: of nobody.
+    pub lead: [u8; 16],
 }
 
 /// What an event is to the journey of a person.
@@ -137,6 +135,33 @@ pub struct JourneyRow {
     pub record: [u8; 16],
 }
 
+/// What a contact leans on; a row of projection `trails`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TrailRow {
+    /// The person's pseudonym.
+    pub subject: [u8; 16],
+    /// The entry.
+    pub position: i64,
+    /// What it is.
+    pub act: super::TrailAct,
+    /// When it happened; of a decision: from when it may be used.
+    pub occurred: i64,
+    /// When the ledger learnt it.
+    pub recorded: i64,
+    /// Of a decision: until when it may be used, inclusive; else [`i64::MAX`].
+    pub until: i64,
+    /// Bits of [`super::CHANNELS`]; 0: none said.
+    pub channels: i64,
+    /// Of a decision: position of the consent that it rests on; -1: none.
+    pub grant: i64,
+    /// Purpose; empty: none said.
+    pub purpose: String,
+    /// Seller; empty: none said, of a stop: all.
+    pub seller: String,
+    /// Id of the decision, or of the one that a contact names; zeros: it names none.
+    pub decision: [u8; 16],
+}
+
 /// A score that a lead was given; a row of projection `scores`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ScoreRow {
@@ -164,11 +189,13 @@ pub struct ScoreRow {
     pub campaign: String,
 }
 
-/// The sale or cost that a record id stands for.
+/// The sale or cost that a record id stands for, or the lead that a person, or the id of a lead, call or message, stands for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RecordAt {
-    /// Keyed hash of kind and id.
+    /// Keyed hash of kind and id, or the person's pseudonym.
     pub record: [u8; 16],
+    /// Whose lead it is about; zeros: nobody's.
+    pub lead: [u8; 16],
     /// The entry that recorded it.
     pub position: i64,
     /// Its [`DimsRow::id`].

@@ -54,6 +54,8 @@ pub(super) const DELETE_CONSENT_ACTS: &str =
 pub(super) const DELETE_JOURNEY_STEPS: &str =
     delete_first!("journey_steps", "subject, position", "subject DESC, position DESC");
 pub(super) const DELETE_SCORES: &str = delete_first!("scores", "subject, position", "subject DESC, position DESC");
+pub(super) const DELETE_TRAIL_ACTS: &str =
+    delete_first!("trail_acts", "subject, position", "subject DESC, position DESC");
 pub(super) const DELETE_MONEY_DIMS: &str = delete_first!("money_dims", "id", "id DESC");
 pub(super) const DELETE_MONEY_LINES: &str = delete_first!("money_lines", "position, line", "position DESC, line DESC");
 pub(super) const DELETE_MONEY_RECORDS: &str =
@@ -113,13 +115,16 @@ pub(super) const MONEY_SUMS: &str = "WITH r AS (SELECT CASE WHEN CAST($4 AS BIGI
      BIGINT) = 1 THEN d.campaign ELSE '' END AS campaign, CASE WHEN CAST($6 AS BIGINT) = 1 THEN d.channel ELSE '' END \
      AS channel, CASE WHEN CAST($7 AS BIGINT) = 1 THEN d.source ELSE '' END AS source, CASE WHEN CAST($8 AS BIGINT) = \
      1 THEN d.seller ELSE '' END AS seller, CASE WHEN CAST($9 AS BIGINT) = 1 THEN d.vendor ELSE '' END AS vendor, \
+     CASE WHEN CAST($23 AS BIGINT) = 1 THEN d.state ELSE '' END AS state, CASE WHEN CAST($24 AS BIGINT) = 1 THEN \
+     d.cohort ELSE '' END AS cohort, CASE WHEN CAST($25 AS BIGINT) = 1 THEN d.allocation ELSE '' END AS allocation, \
      s.measure AS measure, s.currency AS currency, s.value AS value FROM s JOIN money_dims d ON d.ledger = $1 AND \
      d.generation = (SELECT generation FROM cursors WHERE ledger = $1 AND projection = 'money' AND state IN (1, 3)) \
      AND d.id = s.dims WHERE (CAST($10 AS TEXT) IS NULL OR d.campaign = $10) AND (CAST($11 AS TEXT) IS NULL OR \
      d.channel = $11) AND (CAST($12 AS TEXT) IS NULL OR d.source = $12) AND (CAST($13 AS TEXT) IS NULL OR d.seller = \
-     $13) AND (CAST($14 AS TEXT) IS NULL OR d.vendor = $14)) SELECT day, campaign, channel, source, seller, vendor, \
-     measure, currency, CAST(SUM(value) AS BIGINT) FROM g GROUP BY day, campaign, channel, source, seller, vendor, \
-     measure, currency ORDER BY day, measure";
+     $13) AND (CAST($14 AS TEXT) IS NULL OR d.vendor = $14) AND (CAST($26 AS TEXT) IS NULL OR d.state = $26) AND \
+     (CAST($27 AS TEXT) IS NULL OR d.cohort = $27)) SELECT day, campaign, channel, source, seller, vendor, state, \
+     cohort, allocation, measure, currency, CAST(SUM(value) AS BIGINT) FROM g GROUP BY day, campaign, channel, \
+     source, seller, vendor, state, cohort, allocation, measure, currency ORDER BY day, measure";
 /// Lines recorded after $4, which lies in period $3, and by $5, in the order of the log; $2 is the last position seen.
 pub(super) const MONEY_MOVES: &str = "SELECT l.position, l.origin, l.kind, l.occurred, l.recorded, l.account, l.currency, CASE WHEN l.account < 300 \
      THEN -l.amount ELSE l.amount END FROM money_lines l JOIN money_dims d ON d.ledger = $1 AND d.generation = \
@@ -129,17 +134,24 @@ pub(super) const MONEY_MOVES: &str = "SELECT l.position, l.origin, l.kind, l.occ
      $1 AND projection = 'money' AND state IN (1, 3)) AND known <= $3), 0) AND l.recorded > $4 AND l.recorded <= $5 \
      AND l.occurred <= $6 AND l.day >= $7 AND l.day < $8 AND l.account >= 100 AND (CAST($9 AS TEXT) IS NULL OR \
      d.campaign = $9) AND (CAST($10 AS TEXT) IS NULL OR d.channel = $10) AND (CAST($11 AS TEXT) IS NULL OR d.source = \
-     $11) AND (CAST($12 AS TEXT) IS NULL OR d.seller = $12) AND (CAST($13 AS TEXT) IS NULL OR d.vendor = $13) ORDER \
-     BY l.position, l.line LIMIT $14";
+     $11) AND (CAST($12 AS TEXT) IS NULL OR d.seller = $12) AND (CAST($13 AS TEXT) IS NULL OR d.vendor = $13) AND \
+     (CAST($15 AS TEXT) IS NULL OR d.state = $15) AND (CAST($16 AS TEXT) IS NULL OR d.cohort = $16) ORDER BY \
+     l.position, l.line LIMIT $14";
 pub(super) const MONEY_BALANCES: &str = "SELECT l.account, l.currency, CAST(SUM(l.amount) AS BIGINT) FROM money_lines l WHERE l.ledger = $1 AND \
      l.generation = (SELECT generation FROM cursors WHERE ledger = $1 AND projection = 'money' AND state IN (1, 3)) AND \
      l.account < 1000 AND l.occurred <= $2 AND l.recorded <= $3 GROUP BY l.account, l.currency ORDER BY l.account, \
      l.currency";
-pub(super) const MONEY_LINES_OF: &str = "SELECT position, line, account, kind, amount, dims, day, occurred, currency, record, origin, recorded FROM \
+pub(super) const MONEY_LINES_OF: &str = "SELECT position, line, account, kind, amount, dims, day, occurred, currency, record, origin, recorded, lead FROM \
      money_lines WHERE ledger = $1 AND generation = (SELECT generation FROM cursors WHERE ledger = $1 AND projection \
      = 'money' AND state IN (1, 3)) AND position >= $2 AND position < $3 ORDER BY position, line LIMIT $4";
-pub(super) const MONEY_DIMS_ALL: &str = "SELECT id, campaign, channel, source, seller, vendor FROM money_dims WHERE ledger = $1 AND generation = \
-     (SELECT generation FROM cursors WHERE ledger = $1 AND projection = 'money' AND state IN (1, 3)) ORDER BY id";
+/// Lines of people's leads behind ($2, $3, $4), in their order, at most $5; what counts at ($6, $7).
+pub(super) const MONEY_LEAD_LINES: &str = "SELECT lead, position, line, account, kind, amount, dims, day, occurred, currency, record, origin, recorded FROM \
+     money_lines WHERE ledger = $1 AND generation = (SELECT generation FROM cursors WHERE ledger = $1 AND projection \
+     = 'money' AND state IN (1, 3)) AND (lead, position, line) > ($2, $3, $4) AND occurred <= $6 AND recorded <= $7 \
+     ORDER BY lead, position, line LIMIT $5";
+pub(super) const MONEY_DIMS_ALL: &str = "SELECT id, campaign, channel, source, seller, vendor, state, cohort, allocation FROM money_dims WHERE ledger = \
+     $1 AND generation = (SELECT generation FROM cursors WHERE ledger = $1 AND projection = 'money' AND state IN (1, \
+     3)) ORDER BY id";
 pub(super) const JOURNEYS_FROM: &str = "SELECT subject, position, step, occurred, recorded, micros, target, channel, mark, campaign, seller, \
      currency, record FROM journey_steps WHERE ledger = $1 AND generation = (SELECT generation FROM cursors WHERE \
      ledger = $1 AND projection = 'journeys' AND state IN (1, 3)) AND (subject, position) > ($2, $3) ORDER BY \
@@ -149,6 +161,9 @@ pub(super) const JOURNEYS_ASIDE: &str = "SELECT subject, position, step, occurre
      currency, record FROM journey_steps WHERE ledger = $1 AND generation = (SELECT generation FROM cursors WHERE \
      ledger = $1 AND projection = 'journeys' AND state IN (1, 3)) AND (step >= 6 OR target >= 0) ORDER BY \
      position";
+pub(super) const TRAILS_FROM: &str = "SELECT subject, position, act, occurred, recorded, until, channels, granted, purpose, seller, decision FROM \
+     trail_acts WHERE ledger = $1 AND generation = (SELECT generation FROM cursors WHERE ledger = $1 AND projection = \
+     'trails' AND state IN (1, 3)) AND (subject, position) > ($2, $3) ORDER BY subject, position LIMIT $4";
 pub(super) const SCORES_FROM: &str = "SELECT subject, position, occurred, recorded, points, chance, aside, model, version, band, campaign FROM \
      scores WHERE ledger = $1 AND generation = (SELECT generation FROM cursors WHERE ledger = $1 AND projection = \
      'scores' AND state IN (1, 3)) AND (subject, position) > ($2, $3) ORDER BY subject, position LIMIT $4";
@@ -285,12 +300,15 @@ pub(in crate::store) const SHARED: &[&str] = &[
     MONEY_MOVES,
     MONEY_BALANCES,
     MONEY_LINES_OF,
+    MONEY_LEAD_LINES,
     MONEY_DIMS_ALL,
     JOURNEYS_FROM,
     JOURNEYS_ASIDE,
     DELETE_JOURNEY_STEPS,
     DELETE_SCORES,
     SCORES_FROM,
+    TRAILS_FROM,
+    DELETE_TRAIL_ACTS,
     HEALTH_DAYS,
     HEALTH_LAST,
     ITEMS_COUNT,
@@ -316,6 +334,7 @@ pub(super) const DELETES: &[(&str, &[&str])] = &[
     ("consent", &[DELETE_CONSENT_ACTS]),
     ("journeys", &[DELETE_JOURNEY_STEPS]),
     ("scores", &[DELETE_SCORES]),
+    ("trails", &[DELETE_TRAIL_ACTS]),
     (
         "money",
         &[
@@ -357,25 +376,28 @@ pub(in crate::store) mod sqlite {
          substr($5, CAST(substr($3, i * 460 + 381, 20) AS INTEGER), CAST(substr($3, i * 460 + 401, 20) AS INTEGER)), \
          substr($5, CAST(substr($3, i * 460 + 421, 20) AS INTEGER), CAST(substr($3, i * 460 + 441, 20) AS INTEGER)) \
          FROM series r WHERE i < $2";
-    pub(in crate::store::views) const DIMS_INSERT: &str = "INSERT INTO money_dims \
-         (ledger, generation, id, campaign, channel, source, seller, vendor) SELECT $1, $4, CAST(substr($3, i * 220 \
-         + 1, 20) AS INTEGER), CAST(substr($5, CAST(substr($3, i * 220 + 21, 20) AS INTEGER), CAST(substr($3, i * \
-         220 + 41, 20) AS INTEGER)) AS TEXT), CAST(substr($5, CAST(substr($3, i * 220 + 61, 20) AS INTEGER), \
-         CAST(substr($3, i * 220 + 81, 20) AS INTEGER)) AS TEXT), CAST(substr($5, CAST(substr($3, i * 220 + 101, 20) \
-         AS INTEGER), CAST(substr($3, i * 220 + 121, 20) AS INTEGER)) AS TEXT), CAST(substr($5, CAST(substr($3, i * \
-         220 + 141, 20) AS INTEGER), CAST(substr($3, i * 220 + 161, 20) AS INTEGER)) AS TEXT), CAST(substr($5, \
-         CAST(substr($3, i * 220 + 181, 20) AS INTEGER), CAST(substr($3, i * 220 + 201, 20) AS INTEGER)) AS TEXT) \
-         FROM series r WHERE i < $2 ON CONFLICT (ledger, generation, id) DO NOTHING";
-    pub(in crate::store::views) const LINES_INSERT: &str = "INSERT INTO money_lines \
-         (ledger, generation, position, line, origin, account, kind, amount, dims, day, occurred, recorded, \
-         currency, record) SELECT $1, $4, CAST(substr($3, i * 280 + 1, 20) AS INTEGER), CAST(substr($3, i * 280 + \
-         21, 20) AS INTEGER), CAST(substr($3, i * 280 + 41, 20) AS INTEGER), CAST(substr($3, i * 280 + 61, 20) AS \
-         INTEGER), CAST(substr($3, i * 280 + 81, 20) AS INTEGER), CAST(substr($3, i * 280 + 101, 20) AS INTEGER), \
-         CAST(substr($3, i * 280 + 121, 20) AS INTEGER), CAST(substr($3, i * 280 + 141, 20) AS INTEGER), \
-         CAST(substr($3, i * 280 + 161, 20) AS INTEGER), CAST(substr($3, i * 280 + 181, 20) AS INTEGER), \
-         CAST(substr($5, CAST(substr($3, i * 280 + 201, 20) AS INTEGER), CAST(substr($3, i * 280 + 221, 20) AS \
-         INTEGER)) AS TEXT), substr($5, CAST(substr($3, i * 280 + 241, 20) AS INTEGER), CAST(substr($3, i * 280 + \
-         261, 20) AS INTEGER)) FROM series r WHERE i < $2";
+    pub(in crate::store::views) const DIMS_INSERT: &str = "INSERT INTO money_dims (ledger, generation, id, campaign, channel, source, seller, vendor, state, cohort, \
+         allocation) SELECT $1, $4, CAST(substr($3, i * 340 + 1, 20) AS INTEGER), CAST(substr($5, CAST(substr($3, i * 340 \
+         + 21, 20) AS INTEGER), CAST(substr($3, i * 340 + 41, 20) AS INTEGER)) AS TEXT), CAST(substr($5, CAST(substr($3, \
+         i * 340 + 61, 20) AS INTEGER), CAST(substr($3, i * 340 + 81, 20) AS INTEGER)) AS TEXT), CAST(substr($5, \
+         CAST(substr($3, i * 340 + 101, 20) AS INTEGER), CAST(substr($3, i * 340 + 121, 20) AS INTEGER)) AS TEXT), \
+         CAST(substr($5, CAST(substr($3, i * 340 + 141, 20) AS INTEGER), CAST(substr($3, i * 340 + 161, 20) AS INTEGER)) \
+         AS TEXT), CAST(substr($5, CAST(substr($3, i * 340 + 181, 20) AS INTEGER), CAST(substr($3, i * 340 + 201, 20) AS \
+         INTEGER)) AS TEXT), CAST(substr($5, CAST(substr($3, i * 340 + 221, 20) AS INTEGER), CAST(substr($3, i * 340 + \
+         241, 20) AS INTEGER)) AS TEXT), CAST(substr($5, CAST(substr($3, i * 340 + 261, 20) AS INTEGER), CAST(substr($3, \
+         i * 340 + 281, 20) AS INTEGER)) AS TEXT), CAST(substr($5, CAST(substr($3, i * 340 + 301, 20) AS INTEGER), \
+         CAST(substr($3, i * 340 + 321, 20) AS INTEGER)) AS TEXT) FROM series r WHERE i < $2 ON CONFLICT (ledger, \
+         generation, id) DO NOTHING";
+    pub(in crate::store::views) const LINES_INSERT: &str = "INSERT INTO money_lines (ledger, generation, position, line, origin, account, kind, amount, dims, day, occurred, \
+         recorded, currency, record, lead) SELECT $1, $4, CAST(substr($3, i * 320 + 1, 20) AS INTEGER), CAST(substr($3, i \
+         * 320 + 21, 20) AS INTEGER), CAST(substr($3, i * 320 + 41, 20) AS INTEGER), CAST(substr($3, i * 320 + 61, 20) AS \
+         INTEGER), CAST(substr($3, i * 320 + 81, 20) AS INTEGER), CAST(substr($3, i * 320 + 101, 20) AS INTEGER), \
+         CAST(substr($3, i * 320 + 121, 20) AS INTEGER), CAST(substr($3, i * 320 + 141, 20) AS INTEGER), CAST(substr($3, \
+         i * 320 + 161, 20) AS INTEGER), CAST(substr($3, i * 320 + 181, 20) AS INTEGER), CAST(substr($5, CAST(substr($3, \
+         i * 320 + 201, 20) AS INTEGER), CAST(substr($3, i * 320 + 221, 20) AS INTEGER)) AS TEXT), substr($5, \
+         CAST(substr($3, i * 320 + 241, 20) AS INTEGER), CAST(substr($3, i * 320 + 261, 20) AS INTEGER)), substr($5, \
+         CAST(substr($3, i * 320 + 281, 20) AS INTEGER), CAST(substr($3, i * 320 + 301, 20) AS INTEGER)) FROM series r \
+         WHERE i < $2";
     pub(in crate::store::views) const SCORES_INSERT: &str = "INSERT INTO scores (ledger, generation, position, occurred, recorded, points, chance, aside, model, version, \
          band, campaign, subject) SELECT $1, $4, CAST(substr($3, i * 320 + 1, 20) AS INTEGER), CAST(substr($3, i * 320 \
          + 21, 20) AS INTEGER), CAST(substr($3, i * 320 + 41, 20) AS INTEGER), CAST(substr($3, i * 320 + 61, 20) AS \
@@ -386,6 +408,15 @@ pub(in crate::store) mod sqlite {
          CAST(substr($3, i * 320 + 221, 20) AS INTEGER)) AS TEXT), CAST(substr($5, CAST(substr($3, i * 320 + 241, 20) \
          AS INTEGER), CAST(substr($3, i * 320 + 261, 20) AS INTEGER)) AS TEXT), substr($5, CAST(substr($3, i * 320 + \
          281, 20) AS INTEGER), CAST(substr($3, i * 320 + 301, 20) AS INTEGER)) FROM series r WHERE i < $2";
+    pub(in crate::store::views) const TRAILS_INSERT: &str = "INSERT INTO trail_acts (ledger, generation, position, act, occurred, recorded, until, channels, granted, \
+         purpose, seller, subject, decision) SELECT $1, $4, CAST(substr($3, i * 300 + 1, 20) AS INTEGER), CAST(substr($3, \
+         i * 300 + 21, 20) AS INTEGER), CAST(substr($3, i * 300 + 41, 20) AS INTEGER), CAST(substr($3, i * 300 + 61, 20) \
+         AS INTEGER), CAST(substr($3, i * 300 + 81, 20) AS INTEGER), CAST(substr($3, i * 300 + 101, 20) AS INTEGER), \
+         CAST(substr($3, i * 300 + 121, 20) AS INTEGER), CAST(substr($5, CAST(substr($3, i * 300 + 141, 20) AS INTEGER), \
+         CAST(substr($3, i * 300 + 161, 20) AS INTEGER)) AS TEXT), CAST(substr($5, CAST(substr($3, i * 300 + 181, 20) AS \
+         INTEGER), CAST(substr($3, i * 300 + 201, 20) AS INTEGER)) AS TEXT), substr($5, CAST(substr($3, i * 300 + 221, \
+         20) AS INTEGER), CAST(substr($3, i * 300 + 241, 20) AS INTEGER)), substr($5, CAST(substr($3, i * 300 + 261, 20) \
+         AS INTEGER), CAST(substr($3, i * 300 + 281, 20) AS INTEGER)) FROM series r WHERE i < $2";
     pub(in crate::store::views) const JOURNEYS_INSERT: &str = "INSERT INTO journey_steps (ledger, generation, position, step, occurred, recorded, micros, target, channel, \
          mark, campaign, seller, currency, subject, record) SELECT $1, $4, CAST(substr($3, i * 400 + 1, 20) AS \
          INTEGER), CAST(substr($3, i * 400 + 21, 20) AS INTEGER), CAST(substr($3, i * 400 + 41, 20) AS INTEGER), \
@@ -399,11 +430,11 @@ pub(in crate::store) mod sqlite {
          + 301, 20) AS INTEGER)) AS TEXT), substr($5, CAST(substr($3, i * 400 + 321, 20) AS INTEGER), CAST(substr($3, \
          i * 400 + 341, 20) AS INTEGER)), substr($5, CAST(substr($3, i * 400 + 361, 20) AS INTEGER), CAST(substr($3, \
          i * 400 + 381, 20) AS INTEGER)) FROM series r WHERE i < $2";
-    pub(in crate::store::views) const RECORDS_INSERT: &str = "INSERT INTO money_records \
-         (ledger, generation, position, dims, estimate, record) SELECT $1, $4, CAST(substr($3, i * 100 + 1, 20) AS \
-         INTEGER), CAST(substr($3, i * 100 + 21, 20) AS INTEGER), CAST(substr($3, i * 100 + 41, 20) AS INTEGER), \
-         substr($5, CAST(substr($3, i * 100 + 61, 20) AS INTEGER), CAST(substr($3, i * 100 + 81, 20) AS INTEGER)) \
-         FROM series r WHERE i < $2";
+    pub(in crate::store::views) const RECORDS_INSERT: &str = "INSERT INTO money_records (ledger, generation, position, dims, estimate, record, lead) SELECT $1, $4, \
+         CAST(substr($3, i * 140 + 1, 20) AS INTEGER), CAST(substr($3, i * 140 + 21, 20) AS INTEGER), CAST(substr($3, i * \
+         140 + 41, 20) AS INTEGER), substr($5, CAST(substr($3, i * 140 + 61, 20) AS INTEGER), CAST(substr($3, i * 140 + \
+         81, 20) AS INTEGER)), substr($5, CAST(substr($3, i * 140 + 101, 20) AS INTEGER), CAST(substr($3, i * 140 + 121, \
+         20) AS INTEGER)) FROM series r WHERE i < $2";
     pub(in crate::store::views) const UNDONE_INSERT: &str = "INSERT INTO money_undone \
          (ledger, generation, position, root, live, since) SELECT $1, $4, CAST(substr($3, i * 80 + 1, 20) AS INTEGER), \
          CAST(substr($3, i * 80 + 21, 20) AS INTEGER), CAST(substr($3, i * 80 + 41, 20) AS INTEGER), \
@@ -464,20 +495,19 @@ pub(in crate::store) mod sqlite {
          CAST(substr($5, CAST(substr($3, i * 140 + 101, 20) AS INTEGER), CAST(substr($3, i * 140 + 121, 20) AS \
          INTEGER)) AS TEXT) AS outcome FROM series r WHERE i < $2) AS u WHERE quarantine_items.ledger = $1 AND quarantine_items.position \
          = u.item AND quarantine_items.generation = $4";
-    pub(in crate::store::views) const RECORDS_AT: &str = "SELECT m.record, \
-         m.position, m.estimate, d.id, d.campaign, d.channel, d.source, d.seller, d.vendor FROM series r CROSS JOIN \
-         money_records m JOIN money_dims d ON d.ledger = m.ledger AND d.generation = m.generation AND d.id = m.dims \
-         WHERE r.i < $2 AND m.ledger = $1 AND m.generation = $4 AND m.record = substr($3, r.i * 16 + 1, 16)";
+    pub(in crate::store::views) const RECORDS_AT: &str = "SELECT m.record, m.position, m.estimate, m.lead, d.id, d.campaign, d.channel, d.source, d.seller, d.vendor, \
+         d.state, d.cohort, d.allocation FROM series r CROSS JOIN money_records m JOIN money_dims d ON d.ledger = \
+         m.ledger AND d.generation = m.generation AND d.id = m.dims WHERE r.i < $2 AND m.ledger = $1 AND m.generation = \
+         $4 AND m.record = substr($3, r.i * 16 + 1, 16)";
     pub(in crate::store::views) const UNDONE_AT: &str = "SELECT m.position, m.root, \
          m.live, m.since FROM series r CROSS JOIN money_undone m WHERE r.i < $2 AND m.ledger = $1 AND m.generation = $4 AND m.position = \
          CAST(substr($3, r.i * 20 + 1, 20) AS INTEGER)";
     pub(in crate::store::views) const UNDONE_OF: &str = "SELECT m.position, m.root, \
          m.live, m.since FROM series r CROSS JOIN money_undone m WHERE r.i < $2 AND m.ledger = $1 AND m.generation = $4 AND m.root = \
          CAST(substr($3, r.i * 20 + 1, 20) AS INTEGER)";
-    pub(in crate::store::views) const LINES_AT: &str = "SELECT m.position, m.line, \
-         m.account, m.kind, m.amount, m.dims, m.day, m.occurred, m.currency, m.record FROM series r CROSS JOIN money_lines \
-         m WHERE r.i < $2 AND m.ledger = $1 AND m.generation = $4 AND m.position = CAST(substr($3, r.i * 20 + 1, 20) AS INTEGER) \
-         AND m.origin = m.position";
+    pub(in crate::store::views) const LINES_AT: &str = "SELECT m.position, m.line, m.account, m.kind, m.amount, m.dims, m.day, m.occurred, m.currency, m.record, m.lead \
+         FROM series r CROSS JOIN money_lines m WHERE r.i < $2 AND m.ledger = $1 AND m.generation = $4 AND m.position = \
+         CAST(substr($3, r.i * 20 + 1, 20) AS INTEGER) AND m.origin = m.position";
 
     #[cfg(test)]
     pub(in crate::store) const ALL: &[&str] = &[
@@ -486,6 +516,7 @@ pub(in crate::store) mod sqlite {
         DIMS_INSERT,
         JOURNEYS_INSERT,
         SCORES_INSERT,
+        TRAILS_INSERT,
         LINES_INSERT,
         RECORDS_INSERT,
         UNDONE_INSERT,
@@ -513,22 +544,27 @@ pub(in crate::store) mod postgres {
          SELECT $1::bytea, $2::bigint, * FROM UNNEST($3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], \
          $7::bigint[], $8::bigint[], $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[], $13::bigint[], \
          $14::bigint[], $15::bigint[], $16::text[], $17::text[], $18::text[], $19::bytea[], $20::bytea[])";
-    pub(in crate::store::views) const DIMS_INSERT: &str = "INSERT INTO money_dims (ledger, generation, id, campaign, channel, source, seller, vendor) SELECT \
-         $1::bytea, $2::bigint, * FROM UNNEST($3::bigint[], $4::text[], $5::text[], $6::text[], $7::text[], \
-         $8::text[]) AS r WHERE true ON CONFLICT (ledger, generation, id) DO NOTHING";
-    pub(in crate::store::views) const LINES_INSERT: &str = "INSERT INTO money_lines (ledger, generation, position, line, origin, account, kind, amount, dims, day, \
-         occurred, recorded, currency, record) SELECT $1::bytea, $2::bigint, * FROM UNNEST($3::bigint[], \
-         $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[], $9::bigint[], $10::bigint[], \
-         $11::bigint[], $12::bigint[], $13::text[], $14::bytea[])";
+    pub(in crate::store::views) const DIMS_INSERT: &str = "INSERT INTO money_dims (ledger, generation, id, campaign, channel, source, seller, vendor, state, cohort, \
+         allocation) SELECT $1::bytea, $2::bigint, * FROM UNNEST($3::bigint[], $4::text[], $5::text[], $6::text[], \
+         $7::text[], $8::text[], $9::text[], $10::text[], $11::text[]) AS r WHERE true ON CONFLICT (ledger, generation, \
+         id) DO NOTHING";
+    pub(in crate::store::views) const LINES_INSERT: &str = "INSERT INTO money_lines (ledger, generation, position, line, origin, account, kind, amount, dims, day, occurred, \
+         recorded, currency, record, lead) SELECT $1::bytea, $2::bigint, * FROM UNNEST($3::bigint[], $4::bigint[], \
+         $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[], $9::bigint[], $10::bigint[], $11::bigint[], \
+         $12::bigint[], $13::text[], $14::bytea[], $15::bytea[])";
     pub(in crate::store::views) const SCORES_INSERT: &str = "INSERT INTO scores (ledger, generation, position, occurred, recorded, points, chance, aside, model, version, \
          band, campaign, subject) SELECT $1::bytea, $2::bigint, * FROM UNNEST($3::bigint[], $4::bigint[], $5::bigint[], \
          $6::bigint[], $7::bigint[], $8::bigint[], $9::text[], $10::text[], $11::text[], $12::text[], $13::bytea[])";
+    pub(in crate::store::views) const TRAILS_INSERT: &str = "INSERT INTO trail_acts (ledger, generation, position, act, occurred, recorded, until, channels, granted, \
+         purpose, seller, subject, decision) SELECT $1::bytea, $2::bigint, * FROM UNNEST($3::bigint[], $4::bigint[], \
+         $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[], $9::bigint[], $10::text[], $11::text[], $12::bytea[], \
+         $13::bytea[])";
     pub(in crate::store::views) const JOURNEYS_INSERT: &str = "INSERT INTO journey_steps (ledger, generation, position, step, occurred, recorded, micros, target, channel, \
          mark, campaign, seller, currency, subject, record) SELECT $1::bytea, $2::bigint, * FROM UNNEST($3::bigint[], \
          $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[], $9::text[], $10::text[], $11::text[], \
          $12::text[], $13::text[], $14::bytea[], $15::bytea[])";
-    pub(in crate::store::views) const RECORDS_INSERT: &str = "INSERT INTO money_records (ledger, generation, position, dims, estimate, record) SELECT $1::bytea, \
-         $2::bigint, * FROM UNNEST($3::bigint[], $4::bigint[], $5::bigint[], $6::bytea[])";
+    pub(in crate::store::views) const RECORDS_INSERT: &str = "INSERT INTO money_records (ledger, generation, position, dims, estimate, record, lead) SELECT $1::bytea, \
+         $2::bigint, * FROM UNNEST($3::bigint[], $4::bigint[], $5::bigint[], $6::bytea[], $7::bytea[])";
     pub(in crate::store::views) const UNDONE_INSERT: &str = "INSERT INTO money_undone (ledger, generation, position, root, live, since) SELECT $1::bytea, $2::bigint, * FROM \
          UNNEST($3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[])";
     pub(in crate::store::views) const SUMS_INSERT: &str = "INSERT INTO money_sums (ledger, generation, span, day, dims, measure, known, since, value, currency) SELECT \
@@ -558,16 +594,16 @@ pub(in crate::store) mod postgres {
          result = u.result, outcome = u.outcome FROM UNNEST($3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], \
          $7::bigint[], $8::text[]) AS u(item, state, position, recorded, result, outcome) WHERE \
          quarantine_items.ledger = $1 AND quarantine_items.position = u.item AND quarantine_items.generation = $2";
-    pub(in crate::store::views) const RECORDS_AT: &str = "SELECT m.record, m.position, m.estimate, d.id, d.campaign, d.channel, d.source, d.seller, d.vendor FROM \
-         money_records m JOIN money_dims d ON d.ledger = m.ledger AND d.generation = m.generation AND d.id = m.dims \
-         WHERE m.ledger = $1 AND m.generation = $2 AND m.record = ANY($3::bytea[])";
+    pub(in crate::store::views) const RECORDS_AT: &str = "SELECT m.record, m.position, m.estimate, m.lead, d.id, d.campaign, d.channel, d.source, d.seller, d.vendor, \
+         d.state, d.cohort, d.allocation FROM money_records m JOIN money_dims d ON d.ledger = m.ledger AND d.generation = \
+         m.generation AND d.id = m.dims WHERE m.ledger = $1 AND m.generation = $2 AND m.record = ANY($3::bytea[])";
     pub(in crate::store::views) const UNDONE_AT: &str = "SELECT m.position, m.root, m.live, m.since FROM money_undone m WHERE m.ledger = $1 AND m.generation = $2 AND \
          m.position = ANY($3::bigint[])";
     pub(in crate::store::views) const UNDONE_OF: &str = "SELECT m.position, m.root, m.live, m.since FROM money_undone m WHERE m.ledger = $1 AND m.generation = $2 AND m.root \
          = ANY($3::bigint[])";
-    pub(in crate::store::views) const LINES_AT: &str = "SELECT m.position, m.line, m.account, m.kind, m.amount, m.dims, m.day, m.occurred, m.currency, m.record \
-         FROM money_lines m WHERE m.ledger = $1 AND m.generation = $2 AND m.position = ANY($3::bigint[]) AND \
-         m.origin = m.position";
+    pub(in crate::store::views) const LINES_AT: &str = "SELECT m.position, m.line, m.account, m.kind, m.amount, m.dims, m.day, m.occurred, m.currency, m.record, m.lead \
+         FROM money_lines m WHERE m.ledger = $1 AND m.generation = $2 AND m.position = ANY($3::bigint[]) AND m.origin = \
+         m.position";
 
     #[cfg(test)]
     pub(in crate::store) const ALL: &[&str] = &[
@@ -576,6 +612,7 @@ pub(in crate::store) mod postgres {
         DIMS_INSERT,
         JOURNEYS_INSERT,
         SCORES_INSERT,
+        TRAILS_INSERT,
         LINES_INSERT,
         RECORDS_INSERT,
         UNDONE_INSERT,

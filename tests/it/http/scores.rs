@@ -115,6 +115,106 @@ async fn routing_takes_the_latest_score_where_none_is_stated() {
     assert_eq!(wrong, 0);
 }
 
+fn model(version: &str, coefficient: f64) -> String {
+    let feature =
+        |name: &str, coefficient: f64, mean: f64| json!({ "name": name, "coefficient": coefficient, "mean": mean });
+    let file = json!({
+        "format": "tallystick-model/1", "model": "fit", "version": version, "outcome": "sale", "intercept": -1.0,
+        "features": [feature("equity", coefficient, 0.5), feature("acts.lead", 1.0, 1.0)],
+        "scale": { "even": 500.0, "double": 20.0 }, "c": 1.0, "rows": 100, "positives": 40, "trained_on": "0".repeat(64),
+        "bands": [{ "name": "A", "from": 520 }, { "name": "B", "from": 0 }],
+    });
+    file.to_string()
+}
+
+async fn a_model_answers_once_it_is_put_in_force(served: &Served) {
+    told(served, "l1", "lead.received", 1, "2026-11-01T17:00:00Z", json!({ "lead": "L-1" })).await;
+    let activate = async |role: &str, text: &str| {
+        served.call(Role::Admin, "POST", &format!("/v1/scoring/models?role={role}"), &WITH, text.to_owned()).await
+    };
+    let wrong = model("1", 2.0).replace("\"double\":20.0", "\"double\":0.0");
+    activate("champion", &wrong).await.refused(422, "model_invalid");
+    activate("champion", &model("1", 2.0).replace("acts.lead", "acts.dream")).await.refused(422, "model_invalid");
+    activate("champion", "{}").await.refused(422, "model_invalid");
+    activate("retired", &model("1", 2.0)).await.refused(400, "parameter_invalid");
+    assert_eq!(served.get("/v1/scoring/models").await.ok(200), json!({ "champion": null, "challengers": [] }));
+
+    // A challenger beside the card: it scores in the shadow, and says so where a feature is missing.
+    let shadow = activate("challenger", &model("1", 2.0)).await.ok(201);
+    let stated = json!({ "equity_percent": 60, "equity": "1.25" });
+    let both = score(served, json!([{ "recipient": person(1), "features": stated }])).await.ok(200)["items"][0].clone();
+    assert_eq!((&both["model"], &both["score"]), (&json!("card"), &json!(45)));
+    // -1 + 2 x 1.25 + 1 lead: log odds 2.5, which are 500 + 2.5 x 20 / ln 2 points.
+    let aside = &both["shadows"][0];
+    assert_eq!((&aside["score"], &aside["probability"]), (&json!(572), &json!("0.924141820")));
+    let without = score(served, json!([{ "recipient": person(1) }])).await.ok(200)["items"][0].clone();
+    assert_eq!(without["shadows"][0]["error"], json!("feature equity is needed and was not stated"));
+    let of_shadow = replay(served, &aside["position"]).await;
+    assert_eq!((&of_shadow["identical"], &of_shadow["recorded"]["score"]), (&json!(true), &json!(572)));
+
+    // The champion answers, with reasons against the mean lead and its own band; the challenger of another version beside it.
+    let first = activate("champion", &model("2", 4.0)).await.ok(201);
+    let in_force = served.get("/v1/scoring/models").await.ok(200);
+    assert_eq!(
+        (&in_force["champion"]["model_version"], &in_force["challengers"][0]["model_version"]),
+        (&json!("2"), &json!("1"))
+    );
+    let asked = json!([{ "recipient": person(1), "features": { "equity": "1.25" } }, { "recipient": person(1) },
+        { "recipient": person(1), "features": { "equity": "much" } }, { "recipient": person(1), "features": { "equity_percent": 60 } }]);
+    let items = score(served, asked).await.ok(200)["items"].clone();
+    assert_eq!(
+        (&items[0]["score"], &items[0]["band"], &items[0]["outcome"]),
+        (&json!(644), &json!("A"), &json!("sale"))
+    );
+    assert_eq!(items[0]["reasons"], json!([{ "rule": "equity", "points": 87 }]));
+    assert_eq!(items[0]["shadows"][0]["score"], json!(572));
+    for (at, why) in [(1, "missing"), (2, "no number"), (3, "of the card")] {
+        assert_eq!(items[at]["error"]["errors"][0]["code"], json!("feature_invalid"), "{why}");
+    }
+    assert_eq!(replay(served, &items[0]["position"]).await["identical"], json!(true));
+    // Whoever asks for the latest score is told what is acted on, though the shadow's was recorded after it.
+    let plan = "pack='routing'\nversion='1'\n[[pool]]\nid='p'\nstrategy='weighted'\nconsent='none'\n[[buyer]]\npool='p'\nseller='best'\nbands=['A']\n";
+    served.call(Role::Admin, "POST", "/v1/routing/plan", &[("tallystick-now", NOW)], plan).await.ok(201);
+    let body = json!({ "recipient": person(1), "lead": {} }).to_string();
+    let routed = served.call(Role::Recorder, "POST", "/v1/decisions/route", &WITH, body).await.ok(200);
+    assert_eq!((&routed["chosen"], &routed["score"]), (&json!("best"), &json!(644)));
+
+    // A model of a digest that nobody registered cannot score, and that is said.
+    let none = json!({ "model": "dream", "model_version": "1", "kind": "logistic", "role": "challenger", "file_sha256": "a".repeat(64) });
+    let event =
+        json!({ "specversion": "1.0", "id": "m1", "source": "/t", "type": "score.model_activated", "data": none });
+    served.post_with("/v1/events", &WITH, &event).await.ok(201);
+    let items =
+        score(served, json!([{ "recipient": person(1), "features": { "equity": 1 } }])).await.ok(200)["items"].clone();
+    assert_eq!(items[0]["error"]["code"], json!("pack_unknown"));
+    let mut gone = event.clone();
+    (gone["id"], gone["data"]["role"]) = (json!("m2"), json!("retired"));
+    served.post_with("/v1/events", &WITH, &gone).await.ok(201);
+
+    // Out of force: the card answers again.
+    let retire = async |digest: &Value| {
+        let path = format!("/v1/scoring/models/{}", digest.as_str().unwrap());
+        served.call(Role::Admin, "DELETE", &path, &[("tallystick-now", NOW)], "").await
+    };
+    retire(&first["file_sha256"]).await.ok(200);
+    retire(&first["file_sha256"]).await.refused(404, "not_found");
+    retire(&shadow["file_sha256"]).await.ok(200);
+    let again = score(served, json!([{ "recipient": person(1) }])).await.ok(200)["items"][0].clone();
+    assert_eq!((&again["model"], &again["shadows"]), (&json!("card"), &Value::Null));
+    assert_eq!(replay(served, &both["position"]).await["identical"], json!(true));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_model_answers_once_it_is_put_in_force_on_sqlite() {
+    a_model_answers_once_it_is_put_in_force(&served(1011).await).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_model_answers_once_it_is_put_in_force_on_postgres() {
+    let Some(engine) = Engine::postgres().await else { return };
+    a_model_answers_once_it_is_put_in_force(&serve_bench(engine.bench(1012).await, Settings::default()).await).await;
+}
+
 const WITH_LATER: [(&str, &str); 2] =
     [("tallystick-now", "2026-11-25T12:00:00Z"), ("content-type", "application/json")];
 

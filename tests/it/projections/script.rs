@@ -25,9 +25,15 @@ pub struct Script(pub Vec<RawFact>);
 
 impl Script {
     pub fn push(&mut self, event_type: &str, corrects: Option<u64>, business: Option<Value>) -> u64 {
+        self.push_of(PERSON[0], event_type, corrects, business)
+    }
+
+    /// The same of a person of one's choice.
+    pub fn push_of(&mut self, person: u8, event_type: &str, corrects: Option<u64>, business: Option<Value>) -> u64 {
+        let subject = SubjectId::from_bytes([person; 16]);
         let position = self.0.len() as u64;
         let person = !event_type.starts_with("cost.") && !event_type.starts_with("quarantine.");
-        let subject = SubjectLink { subject: SubjectId::from_bytes(PERSON), sequence: 1, previous: None };
+        let subject = SubjectLink { subject, sequence: 1, previous: None };
         let entry = Entry {
             format: 1,
             ledger: LedgerId::from_bytes([3; 16]),
@@ -51,6 +57,10 @@ impl Script {
 
     pub fn data(&mut self, event_type: &str, data: Value) -> u64 {
         self.push(event_type, None, Some(json!({ "data": data })))
+    }
+
+    pub fn of(&mut self, person: u8, event_type: &str, data: Value, refs: Value) -> u64 {
+        self.push_of(person, event_type, None, Some(json!({ "data": data, "refs": refs })))
     }
 
     pub fn with_refs(&mut self, event_type: &str, data: Value, refs: Value) -> u64 {
@@ -99,7 +109,7 @@ pub fn groupings() -> Vec<BTreeSet<Dimension>> {
     let all = [Dimension::Day, Dimension::Campaign, Dimension::Channel, Dimension::Source, Dimension::Seller];
     let mut some: Vec<BTreeSet<Dimension>> =
         (0..32).map(|bits| (0..5).filter(|place| bits >> place & 1 == 1).map(|place| all[place]).collect()).collect();
-    let others = [Dimension::Week, Dimension::Month, Dimension::Vendor];
+    let others = [Dimension::Week, Dimension::Month, Dimension::Vendor, Dimension::State, Dimension::Cohort];
     some.extend(others.map(|dimension| BTreeSet::from([dimension])));
     some.push(others.into_iter().chain([Dimension::Seller]).collect());
     some
@@ -185,7 +195,7 @@ pub fn step(script: &mut Script, draw: (u8, u8, u8, u16)) {
             data(json!({ "kind": "media", "amount": { "amount": amount, "currency": "EUR" },
                 "estimate": shape % 2 == 0, "replaces_estimate": shape % 3 == 0,
                 "period_from": "2026-09-01", "period_to": "2026-09-07" })),
-            json!({ "cost": record }),
+            json!({ "cost": record, "lead": hash(100 + shape % 2) }),
         ),
         7 => script.with_refs(
             "cost.reversed",
@@ -193,7 +203,11 @@ pub fn step(script: &mut Script, draw: (u8, u8, u8, u16)) {
             json!({ "cost": record }),
         ),
         8 => script.data("payment.received", data(json!({ "amount": usd(&amount), "fee": usd("0.30") }))),
-        9 => script.data("lead.received", data(json!({}))),
+        9 => script.with_refs(
+            "lead.received",
+            data(json!({ "state": if shape % 2 == 0 { "TX" } else { "CA" } })),
+            json!({ "lead": hash(100 + shape % 2) }),
+        ),
         10 => script.data("contact.attempted", data(json!({ "channel": "sms", "attribution_channel": "cold_sms" }))),
         11..=13 => script.data("event.annulled", json!({ "position": u64::from(shape) % (position + 1) })),
         14 => {

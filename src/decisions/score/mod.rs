@@ -4,12 +4,18 @@
 //! then it is made again. What a card looks at is recorded with the score, so it comes out the same years later: acts as their ages,
 //! which survive an erasure; stated features as personal data, which do not.
 
+mod models;
+
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use utoipa::ToSchema;
 
+use self::models::Scorer;
+pub(super) use self::models::{ACTIVATED as MODEL_ACTIVATED, InForce};
+pub use self::models::{Model, ModelError, ModelRole};
 use super::gate::{DecideError, Gate, LeadFacts};
 use super::packs;
 use super::question::RecipientDoc;
@@ -21,7 +27,7 @@ use crate::ingest::admit::SubmitOptions;
 use crate::ingest::forms::Received;
 use crate::ingest::read::Opened;
 use crate::ingest::{Ledger, Outcome, Receipt, SubmitError};
-use crate::policy::scoring::{Act, Card, Condition, Facts, Scored, Stated, evaluate};
+use crate::policy::scoring::{Act, Card, Condition, Facts, FactsError, Scored, Stated, evaluate};
 
 const ASSIGNED: &str = "score.assigned";
 /// Name under which scores of cards are recorded.
@@ -64,6 +70,19 @@ pub struct ScoreAnswer {
     pub data: Map<String, Value>,
     /// Codes that refuse the lead to the seller: no score was made.
     pub refused: Vec<&'static str>,
+    /// What the challengers said of the same lead.
+    pub shadows: Vec<Shadow>,
+}
+
+/// What a challenger said of a lead: nobody acts on it.
+#[derive(Debug, Clone)]
+pub struct Shadow {
+    /// The model and its version.
+    pub model: (String, String),
+    /// Where its score is; none: a dry run, or none was made.
+    pub receipt: Option<Receipt>,
+    /// Its points and probability, or why it made none.
+    pub said: Result<(i64, String), String>,
 }
 
 /// A score computed again.
@@ -80,7 +99,7 @@ pub struct ScoreReplay {
 }
 
 impl Router {
-    /// Scores a lead by the card in force and records the score first, unless it is a dry run.
+    /// Scores a lead by the card or model in force and records the score first, unless it is a dry run; then lets the challengers score it.
     ///
     /// # Errors
     /// [`RouteError`]; after `Submit` the outcome is unknown: ask again.
@@ -93,9 +112,9 @@ impl Router {
         now: Option<Timestamp>,
         dry: bool,
     ) -> Result<ScoreAnswer, RouteError> {
-        let card = self.card(ledger).await?;
-        let stated = Facts { acts: BTreeMap::new(), features: question.features.clone() };
-        stated.check(&card)?;
+        let (scorer, challengers) = self.scorers(ledger).await?;
+        check(&scorer, &challengers, &question.features)?;
+        let acts = scorer.acts().into_iter().chain(challengers.iter().flat_map(|model| model.acts())).collect();
         for _ in 0..ATTEMPTS_MAX {
             let head = ledger.head().map_or(Timestamp::MIN, |head| head.recorded);
             let instant = now.unwrap_or_else(|| ledger.now().max(head));
@@ -104,27 +123,55 @@ impl Router {
             if let Some(seller) = &question.seller
                 && let Err(refused) = gate.lets_lead_go(&known, seller, false)
             {
-                return Ok(ScoreAnswer { receipt: None, data: Map::new(), refused });
+                return Ok(ScoreAnswer { receipt: None, data: Map::new(), refused, shadows: Vec::new() });
             }
-            let facts = Facts { acts: acts_of(ledger, &known, &card, instant).await?, ..stated.clone() };
-            let mut data = data_of(question, &card, &facts, &evaluate(&card, &facts));
-            data.insert("now".to_owned(), json!(instant));
-            data.insert("known_at".to_owned(), json!(known.known_at()));
-            data.insert("heads".to_owned(), json!(known.heads()));
+            let facts =
+                Facts { acts: acts_of(ledger, &known, &acts, instant).await?, features: question.features.clone() };
+            let whole = |scored: Map<String, Value>, facts: &Facts| {
+                let mut data = data_of(question, scored, facts);
+                data.insert("now".to_owned(), json!(instant));
+                data.insert("known_at".to_owned(), json!(known.known_at()));
+                data.insert("heads".to_owned(), json!(known.heads()));
+                data
+            };
+            let own = scorer.facts(&facts);
+            let data = whole(scorer.score(&own)?, &own);
+            let mut shadows: Vec<(Shadow, Option<Map<String, Value>>)> = Vec::new();
+            for model in &challengers {
+                let scored = Scorer::Model(Arc::clone(model));
+                let own = scored.facts(&facts);
+                let name = (model.file.model.clone(), model.file.version.clone());
+                shadows.push(match scored.score(&own) {
+                    Ok(mut scored) => {
+                        scored.insert("champion".to_owned(), json!(false));
+                        let text = |name: &str| scored.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
+                        let points = scored.get("score").and_then(Value::as_i64).unwrap_or_default();
+                        let said = Ok((points, text("probability")));
+                        (Shadow { model: name, receipt: None, said }, Some(whole(scored, &own)))
+                    }
+                    Err(why) => (Shadow { model: name, receipt: None, said: Err(why.to_string()) }, None),
+                });
+            }
             if dry {
-                return Ok(ScoreAnswer { receipt: None, data, refused: Vec::new() });
+                let shadows = shadows.into_iter().map(|(shadow, _)| shadow).collect();
+                return Ok(ScoreAnswer { receipt: None, data, refused: Vec::new(), shadows });
             }
-            self.card_registered(ledger, &card, now).await?;
-            let id = EventId::from_bytes(uuid_v7(ledger.now().unix_ms(), ledger.random.bytes())).to_string();
-            let event = json!({
-                "specversion": "1.0", "id": id, "source": "/tallystick", "type": ASSIGNED, "subject": subject, "data": data,
-            });
-            let options = SubmitOptions { actor, strict: false, dry_run: false, now, service: true, closing: None };
-            let outcome =
-                ledger.submit_citing(vec![Received { raw: event.to_string().into() }], options, known.cites()).await?;
+            if let Scorer::Card(card) = &scorer {
+                self.card_registered(ledger, card, now).await?;
+            }
+            let event = |data: &Map<String, Value>| {
+                let id = EventId::from_bytes(uuid_v7(ledger.now().unix_ms(), ledger.random.bytes())).to_string();
+                let event = json!({
+                    "specversion": "1.0", "id": id, "source": "/tallystick", "type": ASSIGNED, "subject": subject, "data": data,
+                });
+                Received { raw: event.to_string().into() }
+            };
+            let options = || SubmitOptions { actor, strict: false, dry_run: false, now, service: true, closing: None };
+            let outcome = ledger.submit_citing(vec![event(&data)], options(), known.cites()).await?;
             match outcome.into_iter().next() {
                 Some(Outcome::Recorded(receipt)) => {
-                    return Ok(ScoreAnswer { receipt: Some(receipt), data, refused: Vec::new() });
+                    let shadows = shaded(ledger, shadows, &event, options()).await;
+                    return Ok(ScoreAnswer { receipt: Some(receipt), data, refused: Vec::new(), shadows });
                 }
                 Some(Outcome::Refused { code: "head_moved", .. }) => {}
                 Some(other) => return Err(DecideError::Refused(format!("{other:?}")).into()),
@@ -173,21 +220,28 @@ impl Router {
         let recorded = data_in(&opened, PartKind::Business).filter(|_| opened.entry.event_type.as_str() == ASSIGNED);
         let recorded = recorded.ok_or(RouteError::Unknown)?;
         let digest = recorded.get("pack_sha256").and_then(Value::as_str).ok_or(RouteError::Unknown)?;
-        let card = self.card_of(ledger, digest).await?;
+        let scorer = match recorded.contains_key("probability") {
+            true => Scorer::Model(self.model_of(ledger, digest).await?),
+            false => Scorer::Card(self.card_of(ledger, digest).await?),
+        };
         let personal = data_in(&opened, PartKind::Personal);
         let features = personal.as_ref().and_then(|data| data.get("features")).and_then(Value::as_array);
-        let looks = card.rules.iter().any(|rule| !matches!(rule.when, Condition::Acts { .. }));
-        let whole = features.is_some() || !looks || recorded.get("features_sha256").is_none();
+        let whole = features.is_some() || !scorer.looks() || recorded.get("features_sha256").is_none();
         let facts =
             Facts { acts: acts_in(&recorded), features: features.into_iter().flatten().filter_map(stated).collect() };
-        let again = outcome(&evaluate(&card, &facts));
-        let compared: &[&'static str] = if whole { &["band", "base", "reasons", "score"] } else { &[] };
+        let again = if whole { scorer.score(&facts)? } else { Map::new() };
+        let compared: &[&'static str] =
+            if whole { &["band", "base", "outcome", "probability", "reasons", "score"] } else { &[] };
         let differs = compared.iter().copied().filter(|name| recorded.get(*name) != again.get(*name)).collect();
         let today = match whole {
             true => {
-                let current = self.card(ledger).await?;
-                let scored = evaluate(&current, &facts);
-                facts.check(&current).is_ok().then(|| (scored.score, scored.band.map(str::to_owned)))
+                let (current, _) = self.scorers(ledger).await?;
+                let taken = check(&current, &[], &facts.features).is_ok();
+                let scored = current.score(&facts).ok().filter(|_| taken);
+                scored.and_then(|scored| {
+                    let band = scored.get("band").and_then(Value::as_str).map(str::to_owned);
+                    Some((scored.get("score")?.as_i64()?, band))
+                })
             }
             false => None,
         };
@@ -200,10 +254,10 @@ pub(super) async fn latest(ledger: &Ledger, known: &LeadFacts) -> Result<(Option
     let positions = positions_of(ledger, known)?;
     for chunk in positions.rchunks(CHUNK) {
         let opened = ledger.open_entries(chunk, |entry, _| entry.event_type == ASSIGNED).await?;
-        let last = opened.iter().rev().find(|opened| opened.entry.event_type.as_str() == ASSIGNED);
-        if let Some(opened) = last
-            && let Some(data) = data_in(opened, PartKind::Business)
-        {
+        let scores = opened.iter().rev().filter(|opened| opened.entry.event_type.as_str() == ASSIGNED);
+        // Nobody acts on what a challenger says.
+        let acted_on = |data: &Map<String, Value>| data.get("champion") != Some(&Value::Bool(false));
+        if let Some(data) = scores.filter_map(|opened| data_in(opened, PartKind::Business)).find(acted_on) {
             let band = data.get("band").and_then(Value::as_str).map(str::to_owned);
             return Ok((data.get("score").and_then(Value::as_i64), band));
         }
@@ -232,21 +286,114 @@ fn data_in(opened: &Opened, kind: PartKind) -> Option<Map<String, Value>> {
     }
 }
 
-/// Ages of the acts that a card looks at.
+impl Scorer {
+    /// Acts that it looks at.
+    fn acts(&self) -> Vec<Act> {
+        match self {
+            Scorer::Card(card) => {
+                let act = |condition: &Condition| match condition {
+                    Condition::Acts { act, .. } => Some(*act),
+                    Condition::Number { .. } | Condition::Word { .. } => None,
+                };
+                card.rules.iter().filter_map(|rule| act(&rule.when)).collect()
+            }
+            Scorer::Model(model) => model.acts().collect(),
+        }
+    }
+
+    /// Whether it looks at anything that was stated.
+    fn looks(&self) -> bool {
+        match self {
+            Scorer::Card(card) => card.rules.iter().any(|rule| !matches!(rule.when, Condition::Acts { .. })),
+            Scorer::Model(model) => model.file.features.iter().any(|feature| model.takes(&feature.name)),
+        }
+    }
+
+    fn takes(&self, name: &str) -> bool {
+        match self {
+            Scorer::Card(card) => card.features.iter().any(|feature| feature.name() == name),
+            Scorer::Model(model) => model.takes(name),
+        }
+    }
+
+    /// The facts that it looks at, which is what its score records.
+    fn facts(&self, facts: &Facts) -> Facts {
+        let acts = self.acts();
+        Facts {
+            acts: facts
+                .acts
+                .iter()
+                .filter(|(act, _)| acts.contains(act))
+                .map(|(act, ages)| (*act, ages.clone()))
+                .collect(),
+            features: facts
+                .features
+                .iter()
+                .filter(|(name, _)| self.takes(name))
+                .map(|(name, stated)| (name.clone(), stated.clone()))
+                .collect(),
+        }
+    }
+
+    /// What it says of a lead.
+    fn score(&self, facts: &Facts) -> Result<Map<String, Value>, FactsError> {
+        match self {
+            Scorer::Card(card) => {
+                let mut data = outcome(&evaluate(card, facts));
+                data.insert("model".to_owned(), json!(CARD));
+                data.insert("model_version".to_owned(), json!(card.version));
+                data.insert("pack_sha256".to_owned(), json!(card.digest));
+                Ok(data)
+            }
+            Scorer::Model(model) => model.score(facts),
+        }
+    }
+}
+
+/// A feature misspelt and ignored would be another lead's score: each must be one that somebody in force takes.
+fn check(scorer: &Scorer, challengers: &[Arc<Model>], features: &BTreeMap<String, Stated>) -> Result<(), FactsError> {
+    let taken = |name: &&String| scorer.takes(name) || challengers.iter().any(|model| model.takes(name));
+    if let Some(name) = features.keys().find(|name| !taken(name)) {
+        return Err(FactsError::Unknown(name.clone()));
+    }
+    let facts = Facts { acts: BTreeMap::new(), features: features.clone() };
+    match scorer {
+        Scorer::Card(card) => scorer.facts(&facts).check(card),
+        Scorer::Model(_) => Ok(()),
+    }
+}
+
+/// Records what the challengers said. The score that is acted on stands already, so what fails here is told beside it.
+async fn shaded(
+    ledger: &Ledger,
+    shadows: Vec<(Shadow, Option<Map<String, Value>>)>,
+    event: &(dyn Fn(&Map<String, Value>) -> Received + Sync),
+    options: SubmitOptions,
+) -> Vec<Shadow> {
+    let events: Vec<Received> = shadows.iter().filter_map(|(_, data)| data.as_ref()).map(event).collect();
+    if events.is_empty() {
+        return shadows.into_iter().map(|(shadow, _)| shadow).collect();
+    }
+    let mut outcomes = ledger.submit(events, options).await.unwrap_or_default().into_iter();
+    let recorded = shadows.into_iter().map(|(mut shadow, data)| {
+        if data.is_some() {
+            match outcomes.next() {
+                Some(Outcome::Recorded(receipt)) => shadow.receipt = Some(receipt),
+                Some(_) | None => shadow.said = Err("its score was not recorded".to_owned()),
+            }
+        }
+        shadow
+    });
+    recorded.collect()
+}
+
+/// Ages of the acts that are looked at.
 async fn acts_of(
     ledger: &Ledger,
     known: &LeadFacts,
-    card: &Card,
+    wanted: &BTreeSet<Act>,
     now: Timestamp,
 ) -> Result<BTreeMap<Act, Vec<u64>>, RouteError> {
-    let wanted: BTreeSet<Act> = card
-        .rules
-        .iter()
-        .filter_map(|rule| match rule.when {
-            Condition::Acts { act, .. } => Some(act),
-            Condition::Number { .. } | Condition::Word { .. } => None,
-        })
-        .collect();
     let mut found: Vec<(u64, Act, Timestamp)> = Vec::new();
     let mut undone: BTreeSet<u64> = BTreeSet::new();
     for chunk in positions_of(ledger, known)?.chunks(CHUNK) {
@@ -331,8 +478,8 @@ fn outcome(scored: &Scored<'_>) -> Map<String, Value> {
 }
 
 /// The data of `score.assigned`, but for instants and heads.
-fn data_of(question: &ScoreQuestion, card: &Card, facts: &Facts, scored: &Scored<'_>) -> Map<String, Value> {
-    let mut data = outcome(scored);
+fn data_of(question: &ScoreQuestion, scored: Map<String, Value>, facts: &Facts) -> Map<String, Value> {
+    let mut data = scored;
     let acts: Vec<Value> = facts.acts.iter().map(|(act, ages)| json!({ "act": name_of(*act), "ages": ages })).collect();
     let features: Vec<Value> = facts
         .features
@@ -343,12 +490,7 @@ fn data_of(question: &ScoreQuestion, card: &Card, facts: &Facts, scored: &Scored
         })
         .collect();
     let text = |name: &str, value: &Option<String>| value.as_ref().map(|value| (name.to_owned(), json!(value)));
-    data.extend([
-        ("model".to_owned(), json!(CARD)),
-        ("model_version".to_owned(), json!(card.version)),
-        ("pack_sha256".to_owned(), json!(card.digest)),
-        ("acts".to_owned(), json!(acts)),
-    ]);
+    data.insert("acts".to_owned(), json!(acts));
     if !features.is_empty() {
         let digest = crate::crypto::hash::sha256(json!(features).to_string().as_bytes());
         data.insert("features_sha256".to_owned(), json!(digest));
