@@ -4,8 +4,7 @@ ALTER TABLE views.money_dims ADD COLUMN cohort TEXT NOT NULL DEFAULT '';
 ALTER TABLE views.money_dims ADD COLUMN allocation TEXT NOT NULL DEFAULT '';
 ALTER TABLE views.money_lines ADD COLUMN lead BYTEA NOT NULL DEFAULT decode('00000000000000000000000000000000', 'hex');
 ALTER TABLE views.money_records ADD COLUMN lead BYTEA NOT NULL DEFAULT decode('00000000000000000000000000000000', 'hex');
-CREATE INDEX money_lines_lead ON views.money_lines (ledger, generation, lead, position);
--- What a contact leans on, by projection trails.
+-- What a contact leans on, by projection trails; in the order of the log, and sorted by person when it is read.
 CREATE TABLE views.trail_acts (
     ledger     BYTEA NOT NULL,
     generation BIGINT NOT NULL,
@@ -20,6 +19,6 @@ CREATE TABLE views.trail_acts (
     purpose    TEXT NOT NULL,
     seller     TEXT NOT NULL,
     decision   BYTEA NOT NULL, -- id of the decision, or of the one that a contact names; zeros: none
-    PRIMARY KEY (ledger, generation, subject, position)
+    PRIMARY KEY (ledger, generation, position)
 );
 GRANT SELECT, INSERT, UPDATE, DELETE ON views.trail_acts TO tallystick_appender;

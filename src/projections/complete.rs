@@ -61,13 +61,13 @@ async fn records_known(
     for pending in pending {
         match pending {
             Pending::Names { record, .. } | Pending::ReplaceEstimate { record, .. } => _ = wanted.insert(*record),
-            Pending::Lead { keys, .. } => wanted.extend(keys.iter().flatten()),
+            Pending::Lead { key, .. } => _ = wanted.insert(*key),
             Pending::Undo(_) => {}
         }
     }
     let mut known = Known::default();
     known.look_up(store, generation, wanted.iter().copied()).await?;
-    // A contact or a cost says whose lead it is about; what is known of the lead stands under the person.
+    // A cost names a lead by its id; what is known of the lead stands under the person.
     let batch = money.records.iter().filter(|at| wanted.contains(&at.record));
     let people = known.records.values().flatten().chain(batch).map(|at| at.lead);
     let people: BTreeSet<[u8; 16]> = people.filter(|lead| *lead != [0; 16] && !wanted.contains(lead)).collect();
@@ -94,10 +94,10 @@ fn fill(pending: &[Pending], money: &mut Money, known: &Known) -> Vec<Undo> {
                 let Some(lines) = lines.get_mut(*first..*end) else { continue };
                 name_lines(lines, *record, dims, known);
             }
-            Pending::Lead { first, end, keys } => {
+            Pending::Lead { first, end, key } => {
                 let (dims, lines) = (&mut money.dims, &mut money.lines);
                 let Some(lines) = lines.get_mut(*first..*end) else { continue };
-                lead_lines(lines, keys, dims, known);
+                lead_lines(lines, key, dims, known);
             }
             Pending::Undo(undo) => undos.push(*undo),
             Pending::ReplaceEstimate { record, undo } => {
@@ -131,13 +131,13 @@ fn name_lines(lines: &mut [LineRow], record: [u8; 16], dims: &mut DimsTable, kno
 }
 
 /// Lines are of the cohort of the person's first lead, and of the state that was said last; both as the log had it before them.
-fn lead_lines(lines: &mut [LineRow], keys: &[Option<[u8; 16]>; 3], dims: &mut DimsTable, known: &Known) {
+fn lead_lines(lines: &mut [LineRow], key: &[u8; 16], dims: &mut DimsTable, known: &Known) {
     let Some(line) = lines.first().copied() else { return };
     let before = |key: &[u8; 16]| {
         let records = known.records.get(key).map_or(&[][..], Vec::as_slice);
         records.iter().filter(move |at| at.position < line.position)
     };
-    let person = keys.iter().flatten().find_map(|key| before(key).map(|at| at.lead).find(|lead| *lead != [0; 16]));
+    let person = before(key).map(|at| at.lead).find(|lead| *lead != [0; 16]);
     let Some(person) = person.or(Some(line.lead).filter(|lead| *lead != [0; 16])) else { return };
     let said = |name: &str| {
         let place = NAMES.iter().position(|known| *known == name);

@@ -41,8 +41,8 @@ pub(super) enum Pending {
         first: usize,
         /// The line after the last one.
         end: usize,
-        /// What the lead is found by: the person, or a record of him.
-        keys: [Option<[u8; 16]>; 3],
+        /// What the lead is found by: the person, or its id.
+        key: [u8; 16],
     },
     /// An event is undone, or its undoing is.
     Undo(Undo),
@@ -164,7 +164,7 @@ impl Money {
             self.undo(fact, target, LineKind::Correction, if takes_place { occurred } else { i64::MIN })?;
         }
 
-        let of_lead = refs.of_lead()?;
+        let of_lead = refs.lead.as_deref().map(record).transpose()?;
         let subject = fact.entry.subject.map(|link| *link.subject.as_bytes());
         let is_lead = matches!(event_type, "lead.imported" | "lead.received");
         let month = if is_lead { month(occurred) } else { String::new() };
@@ -204,9 +204,9 @@ impl Money {
             let (position, dims, lead) = (common.position, common.dims, common.lead);
             self.records.push(RecordAt { record, lead, position, dims, estimate: false });
         };
-        // Later events find the lead by the person, by the lead's id, or by that of a contact.
-        if is_lead || event_type == "contact.attempted" {
-            subject.filter(|_| is_lead).into_iter().chain(of_lead.into_iter().flatten()).for_each(&mut known);
+        // Later events find the lead by the person or by its id. Ids of contacts are not kept: their keys fall everywhere, and each would cost a page.
+        if is_lead {
+            subject.into_iter().chain(of_lead).for_each(&mut known);
         }
 
         let Some(record) = of else { return Ok(()) };
@@ -226,11 +226,10 @@ impl Money {
     }
 
     /// The lead that the lines from `first` on are about is looked up, if anything names it.
-    fn pending_lead(&mut self, first: usize, subject: Option<[u8; 16]>, records: [Option<[u8; 16]>; 3]) {
-        let keys = if subject.is_some() { [subject, None, None] } else { records };
+    fn pending_lead(&mut self, first: usize, subject: Option<[u8; 16]>, lead: Option<[u8; 16]>) {
         let end = self.lines.len();
-        if first < end && keys.iter().any(Option::is_some) {
-            self.pending.push(Pending::Lead { first, end, keys });
+        if let (true, Some(key)) = (first < end, subject.or(lead)) {
+            self.pending.push(Pending::Lead { first, end, key });
         }
     }
 }

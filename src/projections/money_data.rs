@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use serde::Deserialize;
 
-use super::fact::{FoldError, record};
+use super::fact::FoldError;
 use crate::domain::money::{Currency, Micros};
 use crate::domain::time::{MICROS_PER_DAY, parse_day};
 use crate::store::views::{Account, LineKind};
@@ -106,18 +106,6 @@ pub(super) struct Refs<'a> {
     pub cost: Option<Cow<'a, str>>,
     #[serde(borrow)]
     pub lead: Option<Cow<'a, str>>,
-    #[serde(borrow)]
-    pub call: Option<Cow<'a, str>>,
-    #[serde(borrow)]
-    pub message: Option<Cow<'a, str>>,
-}
-
-impl Refs<'_> {
-    /// What a lead may be found by: its own id, or that of a contact with its person.
-    pub fn of_lead(&self) -> Result<[Option<[u8; 16]>; 3], FoldError> {
-        let read = |text: &Option<Cow<'_, str>>| text.as_deref().map(record).transpose();
-        Ok([read(&self.lead)?, read(&self.call)?, read(&self.message)?])
-    }
 }
 
 /// Half of a posting: the amount is added to `debit` and taken from `credit`.

@@ -54,6 +54,8 @@ pub(super) struct Pools<P> {
 
 /// SQLite before this version can corrupt a WAL that several connections use (the WAL-reset bug).
 const SQLITE_VERSION_MIN: (u32, u32, u32) = (3, 51, 3);
+/// In KiB: a batch of projections changes some thousand pages, and one that leaves the cache before its commit is written twice.
+const WRITER_CACHE: &str = "-49152";
 const SQLITE_READERS: u32 = 4;
 /// Readers of the log: each waits for the disk on its own, and a person's history lies scattered over the whole of it.
 const SQLITE_LOG_READERS: u32 = 16;
@@ -84,7 +86,7 @@ async fn sqlite_pools(
     readers: u32,
     secure_delete: bool,
 ) -> Result<(SqlitePool, SqlitePool), StoreError> {
-    let mut writing = sqlite_options(path).synchronous(synchronous).pragma("cache_size", "-16384");
+    let mut writing = sqlite_options(path).synchronous(synchronous).pragma("cache_size", WRITER_CACHE);
     if secure_delete {
         writing = writing.pragma("secure_delete", "ON");
     }

@@ -8,7 +8,9 @@
 //! Everything here is read from entries and business parts, so erasing a person changes no figure.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::pin::pin;
 
+use futures_util::StreamExt;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -21,8 +23,6 @@ use crate::domain::time::Timestamp;
 use crate::store::Store;
 use crate::store::views::{DimsRow, LineRow, TrailAct, TrailRow, measures_cost, measures_revenue};
 
-/// Acts read at a time.
-const PAGE_ROWS: i64 = 20_000;
 /// Broken contacts that one answer names.
 const NAMED_MAX: usize = 1_000;
 
@@ -264,45 +264,32 @@ impl Verdict {
     }
 }
 
-/// Trails read alongside the lines, both in the order of persons.
-struct Trails<'a> {
-    store: &'a Store,
+/// The trail of everybody, as it was at `instants` (occurred, recorded). Read before the lines, not beside them: a question never holds one
+/// connection while it waits for another.
+async fn trails(
+    store: &Store,
     instants: (Timestamp, Timestamp),
-    page: std::vec::IntoIter<TrailRow>,
-    next: Option<TrailRow>,
-    last: ([u8; 16], i64),
-}
-
-impl Trails<'_> {
-    async fn pull(&mut self) -> Result<(), ViewError> {
-        self.next = self.page.next();
-        if self.next.is_none() {
-            self.page = self.store.trail_acts(&self.last.0, self.last.1, PAGE_ROWS).await?.into_iter();
-            self.next = self.page.next();
+    gone: &BTreeSet<i64>,
+) -> Result<HashMap<[u8; 16], Trail>, ViewError> {
+    let (as_of, known_at) = (instants.0.micros(), instants.1.micros());
+    let mut found = HashMap::new();
+    let mut person: Vec<TrailRow> = Vec::new();
+    let mut acts = pin!(store.trail_acts());
+    while let Some(act) = acts.next().await {
+        let act = act?;
+        if let Some(subject) = person.first().map(|first| first.subject).filter(|subject| *subject != act.subject) {
+            found.insert(subject, Trail::of(&person, gone));
+            person.clear();
         }
-        if let Some(next) = &self.next {
-            self.last = (next.subject, next.position);
+        // A decision is made for an instant that may lie ahead of its record; it counts from its record.
+        if act.occurred.min(act.recorded) <= as_of && act.recorded <= known_at {
+            person.push(act);
         }
-        Ok(())
     }
-
-    /// The acts of a person, who is behind all asked for before.
-    async fn of(&mut self, subject: &[u8; 16]) -> Result<Vec<TrailRow>, ViewError> {
-        let mut acts = Vec::new();
-        while let Some(next) = &self.next {
-            if next.subject > *subject {
-                break;
-            }
-            let (as_of, known_at) = (self.instants.0.micros(), self.instants.1.micros());
-            // A decision is made for an instant that may lie ahead of its record; it counts from its record.
-            let happened = next.occurred.min(next.recorded) <= as_of;
-            if next.subject == *subject && happened && next.recorded <= known_at {
-                acts.push(next.clone());
-            }
-            self.pull().await?;
-        }
-        Ok(acts)
+    if let Some(first) = person.first() {
+        found.insert(first.subject, Trail::of(&person, gone));
     }
+    Ok(found)
 }
 
 /// Answers what of revenue has a whole trail, by the same groups and instants as `/v1/views/roi`.
@@ -314,13 +301,12 @@ pub async fn compliant(store: &Store, query: &RoiQuery) -> Result<Compliant, Vie
     let instants = (query.as_of.unwrap_or(open), query.known_at.unwrap_or(open));
     let dims = store.money_dims().await?.into_iter().map(|row| (row.id, row)).collect();
     let gone = undone(&store.journey_reversals().await?, instants.1);
-    let mut trails = Trails { store, instants, page: Vec::new().into_iter(), next: None, last: (NOBODY, -1) };
-    trails.pull().await?;
+    let trails = trails(store, instants, &gone).await?;
+    let none = Trail::default();
     let mut judged = Judged { query, dims, groups: BTreeMap::new(), persons: BTreeMap::new(), broken: Vec::new() };
     let mut leads = LeadLines::new(store, instants);
     while let Some((lead, lines)) = leads.next().await? {
-        let acts = if lead == NOBODY { Vec::new() } else { trails.of(&lead).await? };
-        judged.take(&lead, &lines, &Trail::of(&acts, &gone))?;
+        judged.take(&lead, &lines, trails.get(&lead).unwrap_or(&none))?;
     }
     judged.shown()
 }

@@ -4,8 +4,7 @@ ALTER TABLE money_dims ADD COLUMN cohort TEXT NOT NULL DEFAULT '';
 ALTER TABLE money_dims ADD COLUMN allocation TEXT NOT NULL DEFAULT '';
 ALTER TABLE money_lines ADD COLUMN lead BLOB NOT NULL DEFAULT x'00000000000000000000000000000000';
 ALTER TABLE money_records ADD COLUMN lead BLOB NOT NULL DEFAULT x'00000000000000000000000000000000';
-CREATE INDEX money_lines_lead ON money_lines (ledger, generation, lead, position);
--- What a contact leans on, by projection trails.
+-- What a contact leans on, by projection trails; in the order of the log, and sorted by person when it is read.
 CREATE TABLE trail_acts (
     ledger     BLOB NOT NULL,
     generation INTEGER NOT NULL,
@@ -20,5 +19,5 @@ CREATE TABLE trail_acts (
     purpose    TEXT NOT NULL,
     seller     TEXT NOT NULL,
     decision   BLOB NOT NULL, -- id of the decision, or of the one that a contact names; zeros: none
-    PRIMARY KEY (ledger, generation, subject, position)
+    PRIMARY KEY (ledger, generation, position)
 ) WITHOUT ROWID;

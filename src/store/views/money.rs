@@ -1,5 +1,6 @@
 //! Reading the journal: sums for the views, and what completing a batch must look up.
 
+use futures_util::stream::{BoxStream, Stream, StreamExt};
 use sqlx::FromRow;
 
 use super::columns::{Bulk, pack, postgres_query, sqlite_query};
@@ -341,51 +342,26 @@ impl Store {
         Ok(rows.into_iter().map(row).collect())
     }
 
-    /// Lines behind `after` (lead, position, line) in the order of leads, of what counts at `instants` (occurred, recorded), at most
-    /// `rows_max`. Lines of nobody's lead stand under zeros, before all others.
-    pub async fn money_lead_lines(
+    /// Lines in the order of persons and, of each, of the log, of what counts at `instants` (occurred, recorded); those of nobody's lead under
+    /// zeros, before all others. The database sorts them: nothing is kept in that order, which would cost every write.
+    pub fn money_lead_lines(
         &self,
-        after: ([u8; 16], i64, i64),
         instants: (Timestamp, Timestamp),
-        rows_max: i64,
-    ) -> Result<Vec<LineRow>, StoreError> {
-        let rows: Vec<OfLead> = on_db!(self.db, views_read, pool => {
+    ) -> impl Stream<Item = Result<LineRow, StoreError>> + Send + '_ {
+        let rows: BoxStream<'_, Result<OfLead, sqlx::Error>> = on_db!(self.db, views_read, pool => {
             sqlx::query_as(sql::MONEY_LEAD_LINES)
                 .bind(self.key())
-                .bind(after.0.as_slice())
-                .bind(after.1)
-                .bind(after.2)
-                .bind(rows_max)
                 .bind(instants.0.micros())
                 .bind(instants.1.micros())
-                .fetch_all(pool)
-                .await
-        })?;
-        rows.into_iter()
-            .map(
-                |(
-                    lead,
-                    position,
-                    line,
-                    account,
-                    kind,
-                    amount,
-                    dims,
-                    day,
-                    occurred,
-                    currency,
-                    record,
-                    origin,
-                    recorded,
-                )| {
-                    let row = (
-                        position, line, account, kind, amount, dims, day, occurred, currency, record, origin, recorded,
-                        lead,
-                    );
-                    line_row(row)
-                },
-            )
-            .collect()
+                .fetch(pool)
+        });
+        rows.map(|row| {
+            let (lead, position, line, account, kind, amount, dims, day, occurred, currency, record, origin, recorded) =
+                row?;
+            line_row((
+                position, line, account, kind, amount, dims, day, occurred, currency, record, origin, recorded, lead,
+            ))
+        })
     }
 
     /// Lines of the entries in `[first, end)` in order, at most `rows_max`.

@@ -54,8 +54,7 @@ pub(super) const DELETE_CONSENT_ACTS: &str =
 pub(super) const DELETE_JOURNEY_STEPS: &str =
     delete_first!("journey_steps", "subject, position", "subject DESC, position DESC");
 pub(super) const DELETE_SCORES: &str = delete_first!("scores", "subject, position", "subject DESC, position DESC");
-pub(super) const DELETE_TRAIL_ACTS: &str =
-    delete_first!("trail_acts", "subject, position", "subject DESC, position DESC");
+pub(super) const DELETE_TRAIL_ACTS: &str = delete_first!("trail_acts", "position", "position DESC");
 pub(super) const DELETE_MONEY_DIMS: &str = delete_first!("money_dims", "id", "id DESC");
 pub(super) const DELETE_MONEY_LINES: &str = delete_first!("money_lines", "position, line", "position DESC, line DESC");
 pub(super) const DELETE_MONEY_RECORDS: &str =
@@ -144,11 +143,10 @@ pub(super) const MONEY_BALANCES: &str = "SELECT l.account, l.currency, CAST(SUM(
 pub(super) const MONEY_LINES_OF: &str = "SELECT position, line, account, kind, amount, dims, day, occurred, currency, record, origin, recorded, lead FROM \
      money_lines WHERE ledger = $1 AND generation = (SELECT generation FROM cursors WHERE ledger = $1 AND projection \
      = 'money' AND state IN (1, 3)) AND position >= $2 AND position < $3 ORDER BY position, line LIMIT $4";
-/// Lines of people's leads behind ($2, $3, $4), in their order, at most $5; what counts at ($6, $7).
+/// Lines by person, those of nobody's lead first; what counts at ($2, $3).
 pub(super) const MONEY_LEAD_LINES: &str = "SELECT lead, position, line, account, kind, amount, dims, day, occurred, currency, record, origin, recorded FROM \
      money_lines WHERE ledger = $1 AND generation = (SELECT generation FROM cursors WHERE ledger = $1 AND projection \
-     = 'money' AND state IN (1, 3)) AND (lead, position, line) > ($2, $3, $4) AND occurred <= $6 AND recorded <= $7 \
-     ORDER BY lead, position, line LIMIT $5";
+     = 'money' AND state IN (1, 3)) AND occurred <= $2 AND recorded <= $3 ORDER BY lead, position, line";
 pub(super) const MONEY_DIMS_ALL: &str = "SELECT id, campaign, channel, source, seller, vendor, state, cohort, allocation FROM money_dims WHERE ledger = \
      $1 AND generation = (SELECT generation FROM cursors WHERE ledger = $1 AND projection = 'money' AND state IN (1, \
      3)) ORDER BY id";
@@ -161,9 +159,9 @@ pub(super) const JOURNEYS_ASIDE: &str = "SELECT subject, position, step, occurre
      currency, record FROM journey_steps WHERE ledger = $1 AND generation = (SELECT generation FROM cursors WHERE \
      ledger = $1 AND projection = 'journeys' AND state IN (1, 3)) AND (step >= 6 OR target >= 0) ORDER BY \
      position";
-pub(super) const TRAILS_FROM: &str = "SELECT subject, position, act, occurred, recorded, until, channels, granted, purpose, seller, decision FROM \
+pub(super) const TRAILS_ALL: &str = "SELECT subject, position, act, occurred, recorded, until, channels, granted, purpose, seller, decision FROM \
      trail_acts WHERE ledger = $1 AND generation = (SELECT generation FROM cursors WHERE ledger = $1 AND projection = \
-     'trails' AND state IN (1, 3)) AND (subject, position) > ($2, $3) ORDER BY subject, position LIMIT $4";
+     'trails' AND state IN (1, 3)) ORDER BY subject, position";
 pub(super) const SCORES_FROM: &str = "SELECT subject, position, occurred, recorded, points, chance, aside, model, version, band, campaign FROM \
      scores WHERE ledger = $1 AND generation = (SELECT generation FROM cursors WHERE ledger = $1 AND projection = \
      'scores' AND state IN (1, 3)) AND (subject, position) > ($2, $3) ORDER BY subject, position LIMIT $4";
@@ -307,7 +305,7 @@ pub(in crate::store) const SHARED: &[&str] = &[
     DELETE_JOURNEY_STEPS,
     DELETE_SCORES,
     SCORES_FROM,
-    TRAILS_FROM,
+    TRAILS_ALL,
     DELETE_TRAIL_ACTS,
     HEALTH_DAYS,
     HEALTH_LAST,

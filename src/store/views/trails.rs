@@ -1,5 +1,7 @@
 //! Reading what contacts lean on.
 
+use futures_util::stream::{BoxStream, Stream, StreamExt};
+
 use super::rows::TrailRow;
 use super::{TrailAct, sql};
 use crate::store::db::on_db;
@@ -9,40 +11,30 @@ use crate::store::{Store, StoreError};
 /// subject, position, act, occurred, recorded, until, channels, granted, purpose, seller, decision.
 type Row = (Vec<u8>, i64, i64, i64, i64, i64, i64, i64, String, String, Vec<u8>);
 
+fn trail_row(row: Row) -> Result<TrailRow, StoreError> {
+    let (subject, position, act, occurred, recorded, until, channels, grant, purpose, seller, decision) = row;
+    let unknown = || StoreError::inconsistent("trail_acts", "an act of no known code");
+    Ok(TrailRow {
+        subject: array("trail_acts", &subject)?,
+        position,
+        act: TrailAct::from_code(act).ok_or_else(unknown)?,
+        occurred,
+        recorded,
+        until,
+        channels,
+        grant,
+        purpose,
+        seller,
+        decision: array("trail_acts", &decision)?,
+    })
+}
+
 impl Store {
-    /// Acts behind (`subject`, `position`), in that order, at most `rows_max`.
-    pub async fn trail_acts(
-        &self,
-        subject: &[u8; 16],
-        position: i64,
-        rows_max: i64,
-    ) -> Result<Vec<TrailRow>, StoreError> {
-        let rows: Vec<Row> = on_db!(self.db, views_read, pool => {
-            sqlx::query_as(sql::TRAILS_FROM)
-                .bind(self.key())
-                .bind(subject.as_slice())
-                .bind(position)
-                .bind(rows_max)
-                .fetch_all(pool)
-                .await
-        })?;
-        rows.into_iter()
-            .map(|(subject, position, act, occurred, recorded, until, channels, grant, purpose, seller, decision)| {
-                let unknown = || StoreError::inconsistent("trail_acts", "an act of no known code");
-                Ok(TrailRow {
-                    subject: array("trail_acts", &subject)?,
-                    position,
-                    act: TrailAct::from_code(act).ok_or_else(unknown)?,
-                    occurred,
-                    recorded,
-                    until,
-                    channels,
-                    grant,
-                    purpose,
-                    seller,
-                    decision: array("trail_acts", &decision)?,
-                })
-            })
-            .collect()
+    /// Every act, in the order of persons and, of each, of the log. The database sorts them, as it does [`Store::money_lead_lines`].
+    pub fn trail_acts(&self) -> impl Stream<Item = Result<TrailRow, StoreError>> + Send + '_ {
+        let rows: BoxStream<'_, Result<Row, sqlx::Error>> = on_db!(self.db, views_read, pool => {
+            sqlx::query_as(sql::TRAILS_ALL).bind(self.key()).fetch(pool)
+        });
+        rows.map(|row| trail_row(row?))
     }
 }

@@ -49,7 +49,7 @@ fn story() -> Script {
     decision.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
     script.of(1, "decision.contact_recorded", decision, json!({}));
     script.of(1, "contact.attempted", contact, json!({ "message": hash(40) }));
-    script.with_refs("cost.recorded", cost("sms", "0.02", json!({})), json!({ "message": hash(40) }));
+    script.with_refs("cost.recorded", cost("sms", "0.02", json!({})), json!({ "lead": hash(1), "message": hash(40) }));
     let sale = |amount: &str| json!({ "kind": "lead_sale", "amount": usd(amount), "seller": "broker-a" });
     script.of(1, "revenue.recorded", sale("80.00"), json!({ "sale": hash(10) }));
     let payout = json!({
