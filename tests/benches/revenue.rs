@@ -87,7 +87,8 @@ fn fact(position: u64, leads: bool) -> RawFact {
         _ => money(position, &campaign, &seller, &amount),
     };
     // Whoever came last has what comes until the next one.
-    let person = if leads { (lead - u64::from((position + 1) % 10 != 0 && lead > 0)).to_be_bytes() } else { [9; 8] };
+    let person =
+        if leads { (lead - u64::from(!(position + 1).is_multiple_of(10) && lead > 0)).to_be_bytes() } else { [9; 8] };
     let mut subject = [9; 16];
     subject[..8].copy_from_slice(&person);
     let subject = SubjectLink { subject: SubjectId::from_bytes(subject), sequence: 1, previous: None };
