@@ -21,7 +21,7 @@ use super::{Money, ViewError};
 use crate::domain::ids::SubjectId;
 use crate::domain::time::Timestamp;
 use crate::store::Store;
-use crate::store::views::{DimsRow, LineRow, TrailAct, TrailRow, measures_cost, measures_revenue};
+use crate::store::views::{Account, DimsRow, LineRow, MoneySum, TrailAct, TrailRow, measures_cost};
 
 /// Broken contacts that one answer names.
 const NAMED_MAX: usize = 1_000;
@@ -304,7 +304,11 @@ pub async fn compliant(store: &Store, query: &RoiQuery) -> Result<Compliant, Vie
     let trails = trails(store, instants, &gone).await?;
     let none = Trail::default();
     let mut judged = Judged { query, dims, groups: BTreeMap::new(), persons: BTreeMap::new(), broken: Vec::new() };
-    let mut leads = LeadLines::new(store, instants);
+    let filter = query.filter();
+    for sum in store.money_sums(&filter, instants.0, instants.1).await? {
+        judged.spend(query.group_of(&sum, &filter), &sum)?;
+    }
+    let mut leads = LeadLines::new(store, instants, Account::LeadSales.code()..Account::Media.code());
     while let Some((lead, lines)) = leads.next().await? {
         judged.take(&lead, &lines, trails.get(&lead).unwrap_or(&none))?;
     }
@@ -321,25 +325,30 @@ struct Judged<'a> {
 }
 
 impl Judged<'_> {
+    /// Costs are nobody's to judge.
+    fn spend(&mut self, key: RoiKey, sum: &MoneySum) -> Result<(), ViewError> {
+        if let (true, Ok(currency)) = (measures_cost(sum.measure), sum.currency.as_bytes().try_into()) {
+            let sums = self.groups.entry((key, currency)).or_default();
+            sums.cost = sums.cost.checked_add(sum.value).ok_or(ViewError::TooLarge)?;
+        }
+        Ok(())
+    }
+
     fn take(&mut self, lead: &[u8; 16], lines: &[LineRow], trail: &Trail) -> Result<(), ViewError> {
         // Money that goes back, and what undoes an entry, is of the sale that it speaks of and shares its verdict.
         let sale = |line: &LineRow| if line.record == [0; 16] { (line.origin, NOBODY) } else { (-1, line.record) };
         let mut sold: HashMap<(i64, [u8; 16]), i64> = HashMap::new();
-        for line in lines.iter().filter(|line| measures_revenue(line.account)) {
+        for line in lines {
             let at = sold.entry(sale(line)).or_insert(line.occurred);
             *at = line.occurred.min(*at);
         }
         let mut last: Option<i64> = None;
         let mut verdicts: BTreeSet<&'static str> = BTreeSet::new();
-        for line in lines.iter().filter(|line| measures_revenue(line.account) || measures_cost(line.account)) {
+        for line in lines {
             let Some(key) = self.dims.get(&line.dims).and_then(|dims| self.query.key_of(line.day, dims)) else {
                 continue;
             };
             let sums = self.groups.entry((key, line.currency)).or_default();
-            if measures_cost(line.account) {
-                sums.cost = sums.cost.checked_add(line.amount).ok_or(ViewError::TooLarge)?;
-                continue;
-            }
             let at = sold.get(&sale(line)).copied().unwrap_or(line.occurred);
             let verdict = trail.verdict(at);
             sums.add(-line.amount, &verdict)?;

@@ -1,5 +1,6 @@
 //! Reading the journal's lines lead by lead, in the order of the persons' pseudonyms.
 
+use std::ops::Range;
 use std::pin::Pin;
 
 use futures_util::stream::{Peekable, Stream, StreamExt};
@@ -22,10 +23,10 @@ pub(super) struct LeadLines<'a> {
 }
 
 impl LeadLines<'_> {
-    /// Of what counts at `instants` (occurred, recorded).
-    pub fn new(store: &Store, instants: (Timestamp, Timestamp)) -> LeadLines<'_> {
+    /// Of some accounts and counters, and of what counts at `instants` (occurred, recorded).
+    pub fn new(store: &Store, instants: (Timestamp, Timestamp), accounts: Range<i64>) -> LeadLines<'_> {
         let lines: Pin<Box<dyn Stream<Item = Result<LineRow, StoreError>> + Send + '_>> =
-            Box::pin(store.money_lead_lines(instants));
+            Box::pin(store.money_lead_lines(instants, accounts));
         LeadLines { lines: lines.peekable() }
     }
 

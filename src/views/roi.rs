@@ -139,6 +139,11 @@ impl RoiQuery {
         (within && fits).then(|| (if filter.by_day { begins(day, &self.by) } else { 0 }, names))
     }
 
+    /// The group of a sum that was asked for by `filter`.
+    pub(super) fn group_of(&self, sum: &MoneySum, filter: &MoneyFilter) -> RoiKey {
+        (if filter.by_day { begins(sum.day, &self.by) } else { 0 }, sum.names.clone())
+    }
+
     /// The names of a group, those that were asked for.
     pub(super) fn names(&self, (day, names): RoiKey) -> RoiNames {
         let asked = |dimension, text: String| self.by.contains(&dimension).then_some(text);
@@ -314,8 +319,7 @@ fn answer(sums: Vec<MoneySum>, query: &RoiQuery, filter: &MoneyFilter) -> Result
     let mut totals = Group::default();
     for sum in sums {
         totals.add(&sum)?;
-        let day = if filter.by_day { begins(sum.day, &query.by) } else { 0 };
-        groups.entry((day, sum.names.clone())).or_default().add(&sum)?;
+        groups.entry(query.group_of(&sum, filter)).or_default().add(&sum)?;
     }
     // What was undone altogether leaves sums of zero: no row for them.
     let rows = groups

@@ -1,5 +1,7 @@
 //! Reading the journal: sums for the views, and what completing a batch must look up.
 
+use std::ops::Range;
+
 use futures_util::stream::{BoxStream, Stream, StreamExt};
 use sqlx::FromRow;
 
@@ -342,17 +344,20 @@ impl Store {
         Ok(rows.into_iter().map(row).collect())
     }
 
-    /// Lines in the order of persons and, of each, of the log, of what counts at `instants` (occurred, recorded); those of nobody's lead under
+    /// Lines in the order of persons and, of each, of the log, of some accounts and of what counts at `instants` (occurred, recorded); those of nobody's lead under
     /// zeros, before all others. The database sorts them: nothing is kept in that order, which would cost every write.
     pub fn money_lead_lines(
         &self,
         instants: (Timestamp, Timestamp),
+        accounts: Range<i64>,
     ) -> impl Stream<Item = Result<LineRow, StoreError>> + Send + '_ {
         let rows: BoxStream<'_, Result<OfLead, sqlx::Error>> = on_db!(self.db, views_read, pool => {
             sqlx::query_as(sql::MONEY_LEAD_LINES)
                 .bind(self.key())
                 .bind(instants.0.micros())
                 .bind(instants.1.micros())
+                .bind(accounts.start)
+                .bind(accounts.end)
                 .fetch(pool)
         });
         rows.map(|row| {

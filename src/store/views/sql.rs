@@ -143,10 +143,11 @@ pub(super) const MONEY_BALANCES: &str = "SELECT l.account, l.currency, CAST(SUM(
 pub(super) const MONEY_LINES_OF: &str = "SELECT position, line, account, kind, amount, dims, day, occurred, currency, record, origin, recorded, lead FROM \
      money_lines WHERE ledger = $1 AND generation = (SELECT generation FROM cursors WHERE ledger = $1 AND projection \
      = 'money' AND state IN (1, 3)) AND position >= $2 AND position < $3 ORDER BY position, line LIMIT $4";
-/// Lines by person, those of nobody's lead first; what counts at ($2, $3).
+/// Lines by person, those of nobody's lead first; accounts from $4 to before $5; what counts at ($2, $3).
 pub(super) const MONEY_LEAD_LINES: &str = "SELECT lead, position, line, account, kind, amount, dims, day, occurred, currency, record, origin, recorded FROM \
      money_lines WHERE ledger = $1 AND generation = (SELECT generation FROM cursors WHERE ledger = $1 AND projection \
-     = 'money' AND state IN (1, 3)) AND occurred <= $2 AND recorded <= $3 ORDER BY lead, position, line";
+     = 'money' AND state IN (1, 3)) AND account >= $4 AND account < $5 AND occurred <= $2 AND recorded <= $3 ORDER BY \
+     lead, position, line";
 pub(super) const MONEY_DIMS_ALL: &str = "SELECT id, campaign, channel, source, seller, vendor, state, cohort, allocation FROM money_dims WHERE ledger = \
      $1 AND generation = (SELECT generation FROM cursors WHERE ledger = $1 AND projection = 'money' AND state IN (1, \
      3)) ORDER BY id";

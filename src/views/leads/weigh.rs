@@ -159,7 +159,7 @@ pub(super) async fn weigh(store: &Store, query: &LeadsQuery) -> Result<Weighed, 
     let mut rest = Sums::default();
     // Costs of nobody's lead, by day, names and kind.
     let mut pool: BTreeMap<(i64, i64, i64), i64> = BTreeMap::new();
-    let mut lines = LeadLines::new(store, (query.as_of, query.known_at));
+    let mut lines = LeadLines::new(store, (query.as_of, query.known_at), 0..i64::MAX);
     while let Some((subject, mut lines)) = lines.next().await? {
         lines.retain(|line| line.account >= Account::Leads.code() || line.currency == query.currency);
         if subject == NOBODY {
