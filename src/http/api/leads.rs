@@ -5,7 +5,7 @@ use axum::http::{HeaderMap, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::views::{caught_up, day, dimensions, name_cells, name_columns, page_request, roi_query};
+use super::views::{RoiFilters, caught_up, day, dimensions, name_cells, name_columns, page_request, roi_query};
 use crate::decisions::{AuditError, Span, audit};
 use crate::domain::money::Currency;
 use crate::domain::time::{MICROS_PER_DAY, Timestamp};
@@ -169,18 +169,7 @@ fn groups_csv(found: &Leads<LeadsGroup>, by: LeadGroup) -> Response<Body> {
     tag = "views",
     params(
         ("by" = Option<String>, Query, description = "Dimensions, comma-separated; `campaign` if absent"),
-        ("from" = Option<String>, Query, description = "First accounting day"),
-        ("to" = Option<String>, Query, description = "The day after the last one"),
-        ("campaign" = Option<String>, Query, description = "Only this campaign"),
-        ("channel" = Option<String>, Query, description = "Only this channel"),
-        ("source" = Option<String>, Query, description = "Only this source"),
-        ("seller" = Option<String>, Query, description = "Only this seller"),
-        ("vendor" = Option<String>, Query, description = "Only this vendor"),
-        ("state" = Option<String>, Query, description = "Only leads of this state"),
-        ("cohort" = Option<String>, Query, description = "Only leads of this month, such as 2026-10"),
-        ("as_of" = Option<String>, Query, description = "Only what had happened by then"),
-        ("known_at" = Option<String>, Query, description = "Only what was recorded by then"),
-        ("after" = Option<u64>, Query, description = "Wait until the view has seen this position"),
+        RoiFilters,
     ),
     responses(
         (status = 200, description = "Rows, totals, broken contacts and exposure", body = CompliantView),
@@ -189,10 +178,7 @@ fn groups_csv(found: &Leads<LeadsGroup>, by: LeadGroup) -> Response<Body> {
     )
 )]
 pub async fn view_roi_compliant(caller: Caller, params: Params, headers: HeaderMap) -> Result<Response<Body>, Problem> {
-    let params = params.only(&[
-        "by", "from", "to", "campaign", "channel", "source", "seller", "vendor", "state", "cohort", "as_of",
-        "known_at", "after",
-    ])?;
+    let params = params.only(&RoiFilters::with(["by"]))?;
     caught_up(&caller, &params, &headers).await?;
     let query = RoiQuery { by: dimensions(&params)?, ..roi_query(&params)? };
     let service = &caller.service;

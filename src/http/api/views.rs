@@ -10,7 +10,7 @@ use axum::body::Body;
 use axum::extract::Path;
 use axum::http::{HeaderMap, Response};
 use serde::Serialize;
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 
 use super::subjects;
 use crate::domain::parts::RetentionClass;
@@ -78,6 +78,45 @@ pub fn day(params: &Params, name: &str) -> Result<Option<i64>, Problem> {
     parse_day(text).map(Some).ok_or_else(|| Problem::parameter(name, "is a day, such as 2026-11-03"))
 }
 
+/// What every question about return on investment may be restricted to.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "it describes parameters; `roi_query` reads them")]
+pub(super) struct RoiFilters {
+    /// First accounting day
+    from: Option<String>,
+    /// The day after the last one
+    to: Option<String>,
+    /// Only this campaign
+    campaign: Option<String>,
+    /// Only this channel
+    channel: Option<String>,
+    /// Only this source
+    source: Option<String>,
+    /// Only this seller
+    seller: Option<String>,
+    /// Only this vendor
+    vendor: Option<String>,
+    /// Only leads of this state
+    state: Option<String>,
+    /// Only leads of this month, such as 2026-10
+    cohort: Option<String>,
+    /// Only what had happened by then
+    as_of: Option<String>,
+    /// Only what was recorded by then
+    known_at: Option<String>,
+    /// Wait until the view has seen this position
+    after: Option<u64>,
+}
+
+impl RoiFilters {
+    /// Their names, and those that a route has besides.
+    pub(super) fn with<const N: usize>(more: [&'static str; N]) -> Vec<&'static str> {
+        let names = ["from", "to", "campaign", "channel", "source", "seller", "vendor", "state", "cohort"];
+        names.into_iter().chain(["as_of", "known_at", "after"]).chain(more).collect()
+    }
+}
+
 /// Return on investment
 ///
 /// Cost by kind, revenue gross and net, margin, what a lead and a sale cost, and counts by any of `day`, `week`, `month`, `campaign`,
@@ -88,18 +127,7 @@ pub fn day(params: &Params, name: &str) -> Result<Option<i64>, Problem> {
     tag = "views",
     params(
         ("by" = Option<String>, Query, description = "Dimensions, comma-separated; `campaign` if absent"),
-        ("from" = Option<String>, Query, description = "First accounting day"),
-        ("to" = Option<String>, Query, description = "The day after the last one"),
-        ("campaign" = Option<String>, Query, description = "Only this campaign"),
-        ("channel" = Option<String>, Query, description = "Only this channel"),
-        ("source" = Option<String>, Query, description = "Only this source"),
-        ("seller" = Option<String>, Query, description = "Only this seller"),
-        ("vendor" = Option<String>, Query, description = "Only this vendor"),
-        ("state" = Option<String>, Query, description = "Only leads of this state"),
-        ("cohort" = Option<String>, Query, description = "Only leads of this month, such as 2026-10"),
-        ("as_of" = Option<String>, Query, description = "Only what had happened by then"),
-        ("known_at" = Option<String>, Query, description = "Only what was recorded by then"),
-        ("after" = Option<u64>, Query, description = "Wait until the view has seen this position"),
+        RoiFilters,
     ),
     responses(
         (status = 200, description = "Rows and totals", body = Roi),
@@ -107,10 +135,7 @@ pub fn day(params: &Params, name: &str) -> Result<Option<i64>, Problem> {
     )
 )]
 pub async fn view_roi(caller: Caller, params: Params, headers: HeaderMap) -> Result<Response<Body>, Problem> {
-    let params = params.only(&[
-        "by", "from", "to", "campaign", "channel", "source", "seller", "vendor", "state", "cohort", "as_of",
-        "known_at", "after",
-    ])?;
+    let params = params.only(&RoiFilters::with(["by"]))?;
     caught_up(&caller, &params, &headers).await?;
     let query = RoiQuery { by: dimensions(&params)?, ..roi_query(&params)? };
     let answer = roi::roi(&caller.service.ledger.store(), &query).await?;
@@ -154,20 +179,9 @@ pub(super) fn roi_query(params: &Params) -> Result<RoiQuery, Problem> {
     tag = "views",
     params(
         ("known_from" = String, Query, description = "Recorded after this instant"),
-        ("known_at" = Option<String>, Query, description = "And by this one"),
-        ("as_of" = Option<String>, Query, description = "Only what had happened by then"),
-        ("from" = Option<String>, Query, description = "First accounting day"),
-        ("to" = Option<String>, Query, description = "The day after the last one"),
-        ("campaign" = Option<String>, Query, description = "Only this campaign"),
-        ("channel" = Option<String>, Query, description = "Only this channel"),
-        ("source" = Option<String>, Query, description = "Only this source"),
-        ("seller" = Option<String>, Query, description = "Only this seller"),
-        ("vendor" = Option<String>, Query, description = "Only this vendor"),
-        ("state" = Option<String>, Query, description = "Only leads of this state"),
-        ("cohort" = Option<String>, Query, description = "Only leads of this month, such as 2026-10"),
+        RoiFilters,
         ("limit" = Option<u32>, Query, description = "1 to 1000; 100 if absent"),
         ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before"),
-        ("after" = Option<u64>, Query, description = "Wait until the view has seen this position"),
     ),
     responses(
         (status = 200, description = "A page of events", body = Page<Move>),
@@ -176,23 +190,7 @@ pub(super) fn roi_query(params: &Params) -> Result<RoiQuery, Problem> {
     )
 )]
 pub async fn view_roi_moves(caller: Caller, params: Params, headers: HeaderMap) -> Result<Response<Body>, Problem> {
-    let params = params.only(&[
-        "known_from",
-        "known_at",
-        "as_of",
-        "from",
-        "to",
-        "campaign",
-        "channel",
-        "source",
-        "seller",
-        "vendor",
-        "state",
-        "cohort",
-        "limit",
-        "cursor",
-        "after",
-    ])?;
+    let params = params.only(&RoiFilters::with(["known_from", "limit", "cursor"]))?;
     caught_up(&caller, &params, &headers).await?;
     let known_from = params.time("known_from")?;
     let known_from = known_from.ok_or_else(|| Problem::parameter("known_from", "is needed: an instant, RFC 3339"))?;
