@@ -145,14 +145,24 @@ fn lead_lines(lines: &mut [LineRow], key: &[u8; 16], dims: &mut DimsTable, known
         before(&person).filter_map(of)
     };
     let (state, cohort) = (said("state").next_back(), said("cohort").next());
+    // Lines of an event share one or two sets of names: the last is at hand.
+    let mut last = (0, None);
     for line in lines {
         line.lead = person;
+        if let (before, Some(named)) = last
+            && before == line.dims
+        {
+            line.dims = named;
+            continue;
+        }
         let Some(own) = dims.names(line.dims).cloned() else { continue };
         let [campaign, channel, source, seller, vendor, own_state, own_cohort, allocation] =
             own.names.each_ref().map(String::as_str);
         let state = if own_state.is_empty() { state.map_or("", String::as_str) } else { own_state };
         let cohort = cohort.map_or(own_cohort, String::as_str);
-        line.dims = dims.intern([campaign, channel, source, seller, vendor, state, cohort, allocation]);
+        let named = dims.intern([campaign, channel, source, seller, vendor, state, cohort, allocation]);
+        last = (line.dims, Some(named));
+        line.dims = named;
     }
 }
 

@@ -17,11 +17,11 @@ use utoipa::ToSchema;
 use super::attribution::undone;
 use super::lead_lines::{LeadLines, NOBODY};
 use super::roi::{RoiKey, RoiNames, RoiQuery, ratio};
-use super::{Money, ViewError};
+use super::{Money, ViewError, more};
 use crate::domain::ids::SubjectId;
 use crate::domain::time::Timestamp;
 use crate::store::Store;
-use crate::store::views::{Account, DimsRow, LineRow, MoneySum, TrailAct, TrailRow, measures_cost};
+use crate::store::views::{Account, DimsRow, LineRow, MoneyFilter, MoneySum, TrailAct, TrailRow, measures_cost};
 
 /// Broken contacts that one answer names.
 const NAMED_MAX: usize = 1_000;
@@ -123,8 +123,10 @@ impl Trail {
     fn of(acts: &[TrailRow], gone: &BTreeSet<i64>) -> Trail {
         let mut trail = Trail::default();
         let kept = |act: &&TrailRow| !gone.contains(&act.position);
+        // A decision that was annulled is none.
         let decisions: HashMap<[u8; 16], &TrailRow> = acts
             .iter()
+            .filter(kept)
             .filter(|act| matches!(act.act, TrailAct::Allowed | TrailAct::Refused))
             .map(|act| (act.decision, act))
             .collect();
@@ -194,17 +196,13 @@ struct Sums {
 
 impl Sums {
     fn add(&mut self, amount: i64, verdict: &Verdict) -> Result<(), ViewError> {
-        let more = |place: &mut i64| {
-            *place = place.checked_add(amount).ok_or(ViewError::TooLarge)?;
-            Ok(())
-        };
-        more(&mut self.revenue)?;
+        more(&mut self.revenue, amount)?;
         match verdict {
-            Verdict::Whole => more(&mut self.whole),
-            Verdict::Unproven => more(&mut self.unproven),
+            Verdict::Whole => more(&mut self.whole, amount),
+            Verdict::Unproven => more(&mut self.unproven, amount),
             Verdict::Broken(why) => {
-                more(&mut self.broken)?;
-                why.iter().try_for_each(|why| more(self.by.entry(*why).or_default()))
+                more(&mut self.broken, amount)?;
+                why.iter().try_for_each(|why| more(self.by.entry(*why).or_default(), amount))
             }
         }
     }
@@ -214,10 +212,6 @@ impl Sums {
     }
 
     fn join(&mut self, other: &Sums) -> Result<(), ViewError> {
-        let more = |place: &mut i64, amount: i64| {
-            *place = place.checked_add(amount).ok_or(ViewError::TooLarge)?;
-            Ok(())
-        };
         more(&mut self.revenue, other.revenue)?;
         more(&mut self.whole, other.whole)?;
         more(&mut self.broken, other.broken)?;
@@ -303,10 +297,12 @@ pub async fn compliant(store: &Store, query: &RoiQuery) -> Result<Compliant, Vie
     let gone = undone(&store.journey_reversals().await?, instants.1);
     let trails = trails(store, instants, &gone).await?;
     let none = Trail::default();
-    let mut judged = Judged { query, dims, groups: BTreeMap::new(), persons: BTreeMap::new(), broken: Vec::new() };
     let filter = query.filter();
-    for sum in store.money_sums(&filter, instants.0, instants.1).await? {
-        judged.spend(query.group_of(&sum, &filter), &sum)?;
+    let sums = store.money_sums(&filter, instants.0, instants.1).await?;
+    let (groups, persons, broken) = (BTreeMap::new(), BTreeMap::new(), Vec::new());
+    let mut judged = Judged { query, filter, dims, groups, persons, broken };
+    for sum in sums {
+        judged.spend(query.group_of(&sum, &judged.filter), &sum)?;
     }
     let mut leads = LeadLines::new(store, instants, Account::LeadSales.code()..Account::Media.code());
     while let Some((lead, lines)) = leads.next().await? {
@@ -318,6 +314,7 @@ pub async fn compliant(store: &Store, query: &RoiQuery) -> Result<Compliant, Vie
 /// What was judged so far.
 struct Judged<'a> {
     query: &'a RoiQuery,
+    filter: MoneyFilter,
     dims: HashMap<i64, DimsRow>,
     groups: BTreeMap<(RoiKey, [u8; 3]), Sums>,
     persons: BTreeMap<&'static str, u64>,
@@ -328,8 +325,7 @@ impl Judged<'_> {
     /// Costs are nobody's to judge.
     fn spend(&mut self, key: RoiKey, sum: &MoneySum) -> Result<(), ViewError> {
         if let (true, Ok(currency)) = (measures_cost(sum.measure), sum.currency.as_bytes().try_into()) {
-            let sums = self.groups.entry((key, currency)).or_default();
-            sums.cost = sums.cost.checked_add(sum.value).ok_or(ViewError::TooLarge)?;
+            more(&mut self.groups.entry((key, currency)).or_default().cost, sum.value)?;
         }
         Ok(())
     }
@@ -345,7 +341,8 @@ impl Judged<'_> {
         let mut last: Option<i64> = None;
         let mut verdicts: BTreeSet<&'static str> = BTreeSet::new();
         for line in lines {
-            let Some(key) = self.dims.get(&line.dims).and_then(|dims| self.query.key_of(line.day, dims)) else {
+            let Some(key) = self.dims.get(&line.dims).and_then(|dims| self.query.key_of(&self.filter, line.day, dims))
+            else {
                 continue;
             };
             let sums = self.groups.entry((key, line.currency)).or_default();

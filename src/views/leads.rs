@@ -16,9 +16,9 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 pub use self::weigh::Driver;
-use self::weigh::{Lead, Sums, Weighed, more, weigh};
+use self::weigh::{Lead, Sums, Weighed, weigh};
 use super::roi::{per, ratio};
-use super::{Cursor, Money, Page, PageRequest, ViewError};
+use super::{Cursor, Money, Page, PageRequest, ViewError, more};
 use crate::domain::ids::SubjectId;
 use crate::domain::time::{Timestamp, day_text};
 use crate::store::Store;

@@ -73,6 +73,12 @@ impl Money {
     }
 }
 
+/// Adds to a sum of micro-units.
+fn more(place: &mut i64, amount: i64) -> Result<(), ViewError> {
+    *place = place.checked_add(amount).ok_or(ViewError::TooLarge)?;
+    Ok(())
+}
+
 /// Names of the bits that are set.
 fn names_of<const N: usize>(bits: i64, names: &[&'static str; N]) -> Vec<&'static str> {
     (0..).zip(names).filter(|(place, _)| bits >> place & 1 == 1).map(|(_, name)| *name).collect()

@@ -126,9 +126,8 @@ impl RoiQuery {
 }
 
 impl RoiQuery {
-    /// The group of a line; none where it is not asked about.
-    pub(super) fn key_of(&self, day: i64, dims: &DimsRow) -> Option<RoiKey> {
-        let filter = self.filter();
+    /// The group of a line that was asked for by `filter`; none where it is not asked about.
+    pub(super) fn key_of(&self, filter: &MoneyFilter, day: i64, dims: &DimsRow) -> Option<RoiKey> {
         let within = (filter.day_from..filter.day_to).contains(&day);
         let fits =
             filter.only.iter().zip(&dims.names).all(|(only, name)| only.as_ref().is_none_or(|only| only == name));

@@ -7,7 +7,7 @@ use crate::domain::attribution::cents::split;
 use crate::store::Store;
 use crate::store::views::{Account, DimsRow, LineRow, measures_cost, measures_revenue};
 use crate::views::lead_lines::{LeadLines, NOBODY};
-use crate::views::{Money, ViewError};
+use crate::views::{Money, ViewError, more};
 
 /// Leads that one answer weighs.
 const LEADS_MAX: usize = 500_000;
@@ -74,11 +74,6 @@ pub(super) struct Sums {
     pub allocated: BTreeMap<i64, i64>,
     /// What stands in the accounts of the balance sheet.
     pub stands: i64,
-}
-
-pub(super) fn more(place: &mut i64, amount: i64) -> Result<(), ViewError> {
-    *place = place.checked_add(amount).ok_or(ViewError::TooLarge)?;
-    Ok(())
 }
 
 fn total<'a>(amounts: impl Iterator<Item = &'a i64>) -> Result<i64, ViewError> {

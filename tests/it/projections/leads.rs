@@ -239,6 +239,7 @@ async fn every_way_to_break_a_trail_is_found_and_a_whole_one_is_not() {
             None,
             Some("decision_expired"),
         ),
+        ("annulled", decided.clone(), contact.clone(), Some(json!(null)), Some("decision_unknown")),
         ("stop unheard", decided.clone(), contact.clone(), Some(stop(0, "")), Some("stop_unheard")),
         ("stop of another seller", decided.clone(), contact.clone(), Some(stop(0, "broker-b")), None),
         ("stop afterwards", decided.clone(), contact.clone(), Some(stop(4, "")), None),
@@ -257,8 +258,12 @@ async fn every_way_to_break_a_trail_is_found_and_a_whole_one_is_not() {
             json!({ "kind": "lead_sale", "amount": usd("9.00") }),
             json!({ "sale": hash(1) }),
         );
-        if let Some(business) = after {
-            script.push_of(1, "consent.revoked", None, Some(business));
+        match after {
+            Some(Value::Null) => {
+                _ = script.of(1, "event.annulled", json!({ "position": 1, "reason": "wrong" }), json!({}))
+            }
+            Some(stop) => _ = script.push_of(1, "consent.revoked", None, Some(stop)),
+            None => {}
         }
         fold_into(&store, &script, &[2]).await;
         let (sums, answer) = cut(&store, None).await;
