@@ -31,6 +31,7 @@ const SQLITE_VIEWS: &[(i64, &str, &str)] = &[
     (26, "scores", include_str!("../../migrations/sqlite/views/0026_scores.sql")),
     (27, "money sums", include_str!("../../migrations/sqlite/views/0027_money_sums.sql")),
     (28, "money leads", include_str!("../../migrations/sqlite/views/0028_money_leads.sql")),
+    (29, "money late", include_str!("../../migrations/sqlite/views/0029_money_late.sql")),
 ];
 const POSTGRES: &[(i64, &str, &str)] = &[
     (1, "log", include_str!("../../migrations/postgres/0001_log.sql")),
@@ -46,6 +47,7 @@ const POSTGRES: &[(i64, &str, &str)] = &[
     (26, "scores", include_str!("../../migrations/postgres/0026_scores.sql")),
     (27, "money sums", include_str!("../../migrations/postgres/0027_money_sums.sql")),
     (28, "money leads", include_str!("../../migrations/postgres/0028_money_leads.sql")),
+    (29, "money late", include_str!("../../migrations/postgres/0029_money_late.sql")),
 ];
 
 /// Brings the three files of one ledger to this program's schema version.

@@ -115,7 +115,7 @@ pub struct SellerBalance {
     pub vendor: String,
     /// ISO 4217 code.
     pub currency: String,
-    /// Why the lines stand there.
+    /// Why the lines stand there; of what was undone or put back, why they stood there.
     pub kind: LineKind,
     /// Accounting day.
     pub day: i64,

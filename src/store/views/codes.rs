@@ -214,7 +214,7 @@ codes! {
         AcceptedLeads = 1006, "accepted_leads";
         /// Memo of cash, in money: received from sellers, less what was sent back to them.
         CashReceived = 1100, "cash_received";
-        /// Memo of cash, in money: paid for costs and fees.
+        /// Memo of cash, in money: paid to vendors and for costs and fees, less what came back.
         CashPaid = 1101, "cash_paid";
     }
 }
@@ -236,7 +236,7 @@ pub const fn measures_cost(measure: i64) -> bool {
 
 impl Account {
     /// Which sum a line belongs to, the account's own code, and with which sign; none for the balance sheet. The same rule stands in
-    /// SQL (`MONEY_EXACT`), and a test holds both to it.
+    /// SQL (`MONEY_SUMS`), and a test holds both to it.
     pub const fn measure(self) -> Option<(i64, i64)> {
         match self.code() {
             code @ 100..300 => Some((code, -1)),

@@ -89,6 +89,8 @@ pub(super) const CONSENT_ACTIVITY: &str = "SELECT act, channels, seller, COUNT(*
      AND recorded <= $4 GROUP BY act, channels, seller ORDER BY act, channels, seller";
 /// Sums by day, names and measure: from whole periods recorded before $17 and occurred before $18, of days from $15 to $16 by whole periods
 /// of days; and from the lines of the two broken periods, recorded by $19 and occurred by $20. $21 and $22 are where the broken periods begin.
+/// What occurred in the broken period stands in the log where that period was recorded, but for what was recorded in another one: an index
+/// has those lines alone, by this very expression.
 pub(super) const MONEY_SUMS: &str = "WITH r AS (SELECT CASE WHEN CAST($4 AS BIGINT) = 1 THEN day ELSE 0 END AS day, dims, measure, currency, value \
      FROM money_sums WHERE ledger = $1 AND generation = (SELECT generation FROM cursors WHERE ledger = $1 AND \
      projection = 'money' AND state IN (1, 3)) AND span = 1 AND day >= $2 AND day < $15 AND known < $17 AND since < \
@@ -108,8 +110,16 @@ pub(super) const MONEY_SUMS: &str = "WITH r AS (SELECT CASE WHEN CAST($4 AS BIGI
      occurred <= $20 AND day >= $2 AND day < $3 AND account >= 100 UNION ALL SELECT CASE WHEN CAST($4 AS BIGINT) = 1 \
      THEN day ELSE 0 END AS day, dims, account AS measure, currency, CASE WHEN account < 300 THEN -amount ELSE amount \
      END AS value FROM money_lines WHERE ledger = $1 AND generation = (SELECT generation FROM cursors WHERE ledger = \
-     $1 AND projection = 'money' AND state IN (1, 3)) AND occurred >= $21 AND recorded < $22 AND occurred <= $20 AND \
-     day >= $2 AND day < $3 AND account >= 100), s AS (SELECT day, dims, measure, currency, CAST(SUM(value) AS \
+     $1 AND projection = 'money' AND state IN (1, 3)) AND position >= (SELECT first FROM money_periods WHERE ledger = \
+     $1 AND generation = (SELECT generation FROM cursors WHERE ledger = $1 AND projection = 'money' AND state IN (1, \
+     3)) AND known = $18) AND position < COALESCE((SELECT MIN(first) FROM money_periods WHERE ledger = $1 AND \
+     generation = (SELECT generation FROM cursors WHERE ledger = $1 AND projection = 'money' AND state IN (1, 3)) AND \
+     (known > $18 OR known >= $17)), 9223372036854775807) AND recorded / 2764800000000 = occurred / 2764800000000 AND \
+     occurred <= $20 AND day >= $2 AND day < $3 AND account >= 100 UNION ALL SELECT CASE WHEN CAST($4 AS BIGINT) = 1 \
+     THEN day ELSE 0 END AS day, dims, account AS measure, currency, CASE WHEN account < 300 THEN -amount ELSE amount \
+     END AS value FROM money_lines WHERE ledger = $1 AND generation = (SELECT generation FROM cursors WHERE ledger = \
+     $1 AND projection = 'money' AND state IN (1, 3)) AND recorded / 2764800000000 <> occurred / 2764800000000 AND \
+     occurred >= $21 AND recorded < $22 AND occurred <= $20 AND day >= $2 AND day < $3 AND account >= 100), s AS (SELECT day, dims, measure, currency, CAST(SUM(value) AS \
      BIGINT) AS value FROM r GROUP BY day, dims, measure, currency), g AS (SELECT s.day AS day, CASE WHEN CAST($5 AS \
      BIGINT) = 1 THEN d.campaign ELSE '' END AS campaign, CASE WHEN CAST($6 AS BIGINT) = 1 THEN d.channel ELSE '' END \
      AS channel, CASE WHEN CAST($7 AS BIGINT) = 1 THEN d.source ELSE '' END AS source, CASE WHEN CAST($8 AS BIGINT) = \
@@ -253,12 +263,16 @@ pub(super) const MONEY_RECEIVABLE: &str = "SELECT l.position, l.origin, l.kind, 
      generation FROM cursors WHERE ledger = $1 AND projection = 'money' AND state IN (1, 3)) AND l.account = 1 \
      AND d.seller = $2 AND l.currency = $3 AND l.day <= $4 AND l.position >= $5 AND l.position < $6 ORDER BY \
      l.position, l.line";
-/// Balance of receivable, paid-ahead money and payable by seller, vendor and currency.
+/// Balance of receivable, paid-ahead money and payable by seller, vendor and currency. What undoes a line, or puts it back (kinds 9 to 11),
+/// goes with the line.
 pub(super) const MONEY_SELLERS: &str = "SELECT l.account, d.seller, d.vendor, l.currency, l.kind, l.day, CAST(SUM(l.amount) AS BIGINT) FROM \
-     money_lines l JOIN money_dims d ON d.ledger = $1 AND d.generation = (SELECT generation FROM cursors WHERE \
-     ledger = $1 AND projection = 'money' AND state IN (1, 3)) AND d.id = l.dims WHERE l.ledger = $1 AND \
-     l.generation = (SELECT generation FROM cursors WHERE ledger = $1 AND projection = 'money' AND state IN (1, \
-     3)) AND l.account IN (1, 20, 21) AND l.occurred <= $2 AND l.recorded <= $3 GROUP BY l.account, d.seller, \
+     (SELECT m.account AS account, m.dims AS dims, m.currency AS currency, m.day AS day, m.amount AS amount, CASE WHEN \
+     m.kind >= 9 AND m.kind <= 11 THEN COALESCE((SELECT MIN(o.kind) FROM money_lines o WHERE o.ledger = $1 AND \
+     o.generation = m.generation AND o.position = m.origin AND o.origin = m.origin AND o.account = m.account), m.kind) \
+     ELSE m.kind END AS kind FROM money_lines m WHERE m.ledger = $1 AND m.generation = (SELECT generation FROM cursors \
+     WHERE ledger = $1 AND projection = 'money' AND state IN (1, 3)) AND m.account IN (1, 20, 21) AND m.occurred <= $2 \
+     AND m.recorded <= $3) l JOIN money_dims d ON d.ledger = $1 AND d.generation = (SELECT generation FROM cursors WHERE \
+     ledger = $1 AND projection = 'money' AND state IN (1, 3)) AND d.id = l.dims GROUP BY l.account, d.seller, \
      d.vendor, l.currency, l.kind, l.day ORDER BY l.account, d.seller, d.vendor, l.currency, l.day, l.kind";
 
 /// What a party was paid out of prices, or gave back, on days in [$3, $4), by entries after $5.
