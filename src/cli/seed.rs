@@ -1,8 +1,11 @@
 //! Realistic data for the demo: a lead business's last 120 days, made up from one seed. Names, numbers and addresses are
 //! reserved for examples (555-01xx, example.com, 192.0.2.0/24).
 
+use std::collections::BTreeMap;
+
 use serde_json::{Value, json};
 
+use crate::domain::money::Micros;
 use crate::domain::time::{Timestamp, day_text};
 
 /// Days of history.
@@ -122,6 +125,48 @@ fn money(cents: u64) -> Value {
     json!({ "amount": format!("{}.{:02}", cents / 100, cents % 100), "currency": "USD" })
 }
 
+/// Every fortnight each seller pays for what he bought in the one before, less what he gave back, and each vendor is paid what he is owed
+/// for it.
+fn payments(events: &mut Vec<Seeded>, first: i64) {
+    // Cents by fortnight, event type of the payment, and partner.
+    let mut due: BTreeMap<(i64, &str, String), i64> = BTreeMap::new();
+    for Seeded { event, .. } in events.iter() {
+        let (kind, partner, sign) = match event.get("type").and_then(Value::as_str) {
+            Some("revenue.recorded") => ("payment.received", "seller", 1),
+            Some("revenue.refunded") => ("payment.received", "seller", -1),
+            Some("cost.recorded") => ("payment.sent", "vendor", 1),
+            _ => continue,
+        };
+        let Some(data) = event.get("data") else { continue };
+        let amount = data.get("amount").and_then(|amount| amount.get("amount")?.as_str());
+        let micros = amount.and_then(|text| Micros::parse(text).ok()).map_or(0, Micros::micros);
+        let time = event.get("time").and_then(Value::as_str).and_then(|text| Timestamp::parse_rfc3339(text).ok());
+        let (Some(partner), Some(time)) = (data.get(partner).and_then(Value::as_str), time) else { continue };
+        let fortnight = (time.micros() - first).div_euclid(14 * DAY_MICROS);
+        *due.entry((fortnight, kind, partner.to_owned())).or_default() += sign * micros;
+    }
+    for ((fortnight, kind, partner), micros) in due {
+        let cents = u64::try_from(micros / 10_000).unwrap_or(0);
+        if cents == 0 {
+            continue;
+        }
+        let at = first + (fortnight + 1) * 14 * DAY_MICROS + 3 * DAY_MICROS + MORNING_MICROS;
+        let (occurred, recorded) = (Timestamp::from_micros(at), Timestamp::from_micros(at + 3_000_000));
+        let id = format!("demo-{kind}-{partner}-{fortnight}");
+        let mut data = json!({ "payment": id, "amount": money(cents), "method": "ach" });
+        let (name, settles) = if kind == "payment.sent" { ("vendor", "payable") } else { ("seller", "invoice") };
+        if let Value::Object(data) = &mut data {
+            data.insert(name.to_owned(), Value::String(partner));
+            data.insert("kind".to_owned(), Value::String(settles.to_owned()));
+        }
+        let event = json!({
+            "specversion": "1.0", "id": id, "source": "/demo/books", "type": kind, "time": occurred.to_string(),
+            "datacontenttype": "application/json", "data": data,
+        });
+        events.push(Seeded { recorded, event });
+    }
+}
+
 /// Events of the 120 days before `now`, in the order in which they were learnt.
 pub(super) fn events(now: Timestamp) -> Vec<Seeded> {
     let mut events = Vec::new();
@@ -153,6 +198,7 @@ pub(super) fn events(now: Timestamp) -> Vec<Seeded> {
             lead_story(story, lead);
         }
     }
+    payments(&mut events, first);
     events.retain(|seeded| seeded.recorded < now);
     events.sort_by_key(|seeded| seeded.recorded);
     events

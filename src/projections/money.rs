@@ -102,6 +102,7 @@ impl Projection for Money {
                 | "lead.imported"
                 | "lead.received"
                 | "payment.received"
+                | "payment.sent"
                 | "revenue.adjusted"
                 | "revenue.chargeback_recorded"
                 | "revenue.recorded"

@@ -49,6 +49,8 @@ pub(super) struct Data<'a> {
     #[serde(borrow)]
     pub received_on: Option<Cow<'a, str>>,
     #[serde(borrow)]
+    pub sent_on: Option<Cow<'a, str>>,
+    #[serde(borrow)]
     pub period_from: Option<Cow<'a, str>>,
     #[serde(borrow)]
     pub period_to: Option<Cow<'a, str>>,
@@ -169,7 +171,8 @@ impl Data<'_> {
         if let (true, Some(last)) = (event_type.starts_with("billing."), &self.period_to) {
             return Ok((day(last)?, 1));
         }
-        let stated = self.earned_on.as_deref().or(self.received_on.as_deref()).or(self.period_from.as_deref());
+        let stated = [&self.earned_on, &self.received_on, &self.sent_on, &self.period_from];
+        let stated = stated.into_iter().find_map(Option::as_deref);
         let first = stated.map_or(Ok(occurred.div_euclid(MICROS_PER_DAY)), day)?;
         let last = match (&self.period_from, &self.period_to) {
             (Some(_), Some(last)) => day(last)?,
@@ -223,6 +226,12 @@ impl Data<'_> {
                 // Sent back: negative as the schema says, or stated by its kind.
                 let micros = if kind == "refund_sent" { -micros.abs() } else { micros };
                 post(Account::Cash, account, LineKind::Payment, (micros, currency));
+            }
+            "payment.sent" => {
+                let (micros, currency) = self.amount()?;
+                // Came back: negative as the schema says, or stated by its kind.
+                let micros = if kind == "refund_received" { -micros.abs() } else { micros };
+                post(Account::Payable, Account::Cash, LineKind::Payment, (micros, currency));
             }
             "billing.return_judged" if self.accepted => {
                 post(Account::Returns, Account::Receivable, LineKind::Refund, self.amount()?);

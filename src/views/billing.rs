@@ -34,7 +34,7 @@ pub struct BillingQuery {
 pub struct Billing {
     /// One row a seller and currency.
     pub sellers: Vec<SellerRow>,
-    /// One row a vendor, publisher or agent and currency: what he is owed and nobody said was paid.
+    /// One row a vendor, publisher or agent and currency: what he earned, was paid and is owed.
     pub payable: Vec<PayableRow>,
 }
 
@@ -83,12 +83,16 @@ pub struct Aging {
     pub older: Money,
 }
 
-/// What somebody is owed in one currency.
+/// What somebody whom we pay earned, was paid and is owed in one currency.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct PayableRow {
     /// Vendor, publisher or agent.
     pub vendor: String,
-    /// Accrued.
+    /// Accrued: costs and payouts, less what was reversed, annulled or corrected.
+    pub accrued: Money,
+    /// Payments sent less those that came back.
+    pub paid: Money,
+    /// Accrued less paid; negative where he was paid ahead.
     pub owed: Money,
 }
 
@@ -99,6 +103,12 @@ struct Sums {
     paid: i64,
     prepaid: i64,
     burn: i64,
+}
+
+#[derive(Default)]
+struct Owed {
+    accrued: i64,
+    paid: i64,
 }
 
 /// Answers a question about receivables.
@@ -112,11 +122,15 @@ pub async fn billing(store: &Store, query: &BillingQuery) -> Result<Billing, Vie
     let known: Vec<&BillingDocument> = documents.iter().filter(|document| document.recorded <= known_at).collect();
     let asked = |seller: &str| query.seller.as_deref().is_none_or(|wanted| wanted == seller);
     let mut sums: BTreeMap<(String, String), Sums> = BTreeMap::new();
-    let mut payable: BTreeMap<(String, String), i64> = BTreeMap::new();
+    let mut payable: BTreeMap<(String, String), Owed> = BTreeMap::new();
     for balance in balances {
         if balance.account == Account::Payable {
             if query.seller.is_none() {
-                add(payable.entry((balance.vendor, balance.currency)).or_default(), -balance.amount)?;
+                let owed = payable.entry((balance.vendor, balance.currency)).or_default();
+                match balance.kind {
+                    LineKind::Payment => add(&mut owed.paid, balance.amount)?,
+                    _ => add(&mut owed.accrued, -balance.amount)?,
+                }
             }
         } else if asked(&balance.seller) {
             let key = (balance.seller.clone(), balance.currency.clone());
@@ -132,11 +146,13 @@ pub async fn billing(store: &Store, query: &BillingQuery) -> Result<Billing, Vie
         let sum = sums.remove(&(seller.clone(), currency.clone())).unwrap_or_default();
         sellers.push(row(seller, &currency, &sum, &own, query.today)?);
     }
-    let payable = payable
-        .into_iter()
-        .filter(|(_, owed)| *owed != 0)
-        .map(|((vendor, currency), owed)| PayableRow { vendor, owed: Money::of(owed, &currency) });
-    Ok(Billing { sellers, payable: payable.collect() })
+    let payable = payable.into_iter().filter(|(_, owed)| (owed.accrued, owed.paid) != (0, 0));
+    let payable = payable.map(|((vendor, currency), Owed { accrued, paid })| {
+        let money = |micros| Money::of(micros, &currency);
+        let owed = accrued.checked_sub(paid).ok_or(ViewError::TooLarge)?;
+        Ok(PayableRow { vendor, accrued: money(accrued), paid: money(paid), owed: money(owed) })
+    });
+    Ok(Billing { sellers, payable: payable.collect::<Result<_, ViewError>>()? })
 }
 
 fn add(sum: &mut i64, amount: i64) -> Result<(), ViewError> {

@@ -250,7 +250,7 @@ pub struct RoiMoney {
     pub roi: Option<String>,
     /// Cash: received from sellers, less what was sent back to them.
     pub received: Money,
-    /// Cash: paid for costs without a vendor and for fees; what a vendor is owed is no cash yet.
+    /// Cash: paid to vendors, for costs without a vendor and for fees; what a vendor is still owed is no cash.
     pub paid: Money,
     /// Received less paid.
     pub cash_flow: Money,

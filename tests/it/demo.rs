@@ -83,6 +83,11 @@ fn commands_that_the_demo_prints_work_as_printed() {
     let share: f64 = compliant["totals"][0]["compliant_share"].as_str().unwrap().parse().unwrap();
     assert!((0.5..0.99).contains(&share), "{share}");
     assert!(!compliant["broken"].as_array().unwrap().is_empty() && !compliant["exposure"].is_null());
+    let money = fetch("/v1/views/roi?by=")["totals"]["money"][0].clone();
+    for cash in ["received", "paid"] {
+        let amount: f64 = money[cash]["amount"].as_str().unwrap().parse().unwrap();
+        assert!(amount > 100.0, "sellers and vendors are settled every fortnight: {money}");
+    }
     let states = fetch("/v1/views/leads?by=state&allocate=leads");
     assert_eq!(states["items"].as_array().unwrap().len(), 6, "{states:#}");
     assert_eq!(states["totals"]["leads"]["difference"]["amount"], "0.00");

@@ -220,7 +220,7 @@ async fn bills_are_drawn_from_the_log(served: &Served) {
     assert!(pdf.header("content-type") == "application/pdf" && pdf.text().starts_with("%PDF-"));
 
     let paid = json!({ "payment": "P-1", "seller": "broker-a", "amount": usd("100.00"), "kind": "invoice" });
-    told(served, &[("paid", "payment.received", 0, "2026-12-01T08:00:00Z", paid)]).await;
+    let paid = told(served, &[("paid", "payment.received", 0, "2026-12-01T08:00:00Z", paid)]).await["paid"];
     let billing = view(served, "/v1/views/billing?today=2026-12-20").await;
     let row = &billing["sellers"][0];
     let shown = |name: &str| row[name]["amount"].as_str().unwrap().to_owned();
@@ -232,7 +232,42 @@ async fn bills_are_drawn_from_the_log(served: &Served) {
     );
     assert_eq!(row["outstanding"]["days_30"], usd("120.01"));
     // 30 % of 50 + 50 + 45.004 x 3; a price is paid out whatever of it was posted before.
-    assert_eq!(billing["payable"], json!([{ "vendor": "pub-12", "owed": usd("70.5036") }]));
+    let accrued = |paid: &str, owed: &str| json!([{ "vendor": "pub-12", "accrued": usd("70.5036"), "paid": usd(paid), "owed": usd(owed) }]);
+    assert_eq!(billing["payable"], accrued("0.00", "70.5036"));
+
+    // What a publisher is paid is cash and settles what he is owed; part of it came back.
+    let sent = json!({ "payment": "W-1", "vendor": "pub-12", "amount": usd("60.00"), "fee": usd("0.50"), "sent_on": "2026-12-01" });
+    let back = json!({ "payment": "W-2", "vendor": "pub-12", "amount": usd("10.00"), "kind": "refund_received" });
+    let payments = told(
+        served,
+        &[
+            ("sent", "payment.sent", 0, "2026-12-01T08:10:00Z", sent),
+            ("back", "payment.sent", 0, "2026-12-01T08:20:00Z", back),
+        ],
+    )
+    .await;
+    let billing = view(served, "/v1/views/billing?today=2026-12-20").await;
+    assert_eq!(billing["payable"], accrued("50.00", "20.5036"));
+    let december = view(served, "/v1/views/roi?from=2026-12-01").await["totals"]["money"][0].clone();
+    assert_eq!(
+        [&december["received"], &december["paid"], &december["cash_flow"]],
+        [&usd("100.00"), &usd("50.50"), &usd("49.50")]
+    );
+    assert_eq!(december["cost"], usd("0.50"), "a payment is no cost; its fee is");
+
+    // An annulled payment was none: it goes from what was paid, and adds nothing to what was earned.
+    let annul = |id, position: u64| {
+        (id, "event.annulled", 0, "2026-12-01T08:25:00Z", json!({ "position": position, "reason": "booked twice" }))
+    };
+    told(served, &[annul("not-sent", payments["sent"])]).await;
+    let billing = view(served, "/v1/views/billing?today=2026-12-20").await;
+    assert_eq!(billing["payable"], accrued("-10.00", "80.5036"));
+    told(served, &[annul("not-paid", paid)]).await;
+    let row = view(served, "/v1/views/billing?today=2026-12-20").await["sellers"][0].clone();
+    assert_eq!(
+        [&row["earned"], &row["given_back"], &row["paid"], &row["balance"]],
+        [&usd("270.01"), &usd("50.00"), &usd("0.00"), &usd("220.01")]
+    );
 
     // An invoice that is annulled frees what it took.
     let wrong = documents[0]["position"].as_u64().unwrap();
@@ -267,7 +302,7 @@ async fn bills_are_drawn_from_the_log(served: &Served) {
     assert_eq!(rate(served).await["taken_back"], json!(1));
     let billing = view(served, "/v1/views/billing").await;
     assert_eq!(billing["sellers"][0]["earned"], usd("225.006"));
-    assert_eq!(billing["payable"][0]["owed"], usd("57.0024"));
+    assert_eq!(billing["payable"][0]["accrued"], usd("57.0024"));
     assert_eq!(rate(served).await["priced"], json!(0), "what does not count is not priced again");
 }
 

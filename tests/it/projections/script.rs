@@ -202,6 +202,7 @@ pub fn step(script: &mut Script, draw: (u8, u8, u8, u16)) {
             data(json!({ "kind": "media", "amount": usd(&amount) })),
             json!({ "cost": record }),
         ),
+        8 if shape % 2 == 0 => script.data("payment.sent", data(json!({ "amount": usd(&amount), "fee": usd("0.20") }))),
         8 => script.data("payment.received", data(json!({ "amount": usd(&amount), "fee": usd("0.30") }))),
         9 => script.with_refs(
             "lead.received",
