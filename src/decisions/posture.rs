@@ -12,6 +12,7 @@ use crate::domain::parts::PartKind;
 use crate::domain::phone::Phone;
 use crate::domain::time::Timestamp;
 use crate::ingest::Ledger;
+use crate::ingest::noted::NotedFor;
 use crate::ingest::read::Opened;
 use crate::policy::contact::{Act, Number, Switches, What};
 
@@ -62,7 +63,7 @@ impl Postures {
         known: Timestamp,
     ) -> Result<Posture, DecideError> {
         let mut folded = self.folded.lock().await;
-        for position in ledger.noted_from(folded.read).await? {
+        for position in ledger.noted_from(NotedFor::Gate, folded.read).await? {
             let opened = ledger.open_entry(position).await?;
             folded.add(ledger, &opened);
             folded.read += 1;

@@ -29,6 +29,7 @@ use crate::domain::parts::PartKind;
 use crate::domain::time::Timestamp;
 use crate::ingest::admit::SubmitOptions;
 use crate::ingest::forms::Received;
+use crate::ingest::noted::NotedFor;
 use crate::ingest::read::ReadError;
 use crate::ingest::{Ledger, Outcome, Receipt, SubmitError};
 use crate::policy::routing::{Assigned, ConsentRule, Lead, Plan, PlanError, Pool, Price, Standings, builtin, choose};
@@ -180,7 +181,7 @@ pub(super) struct State {
 
 impl State {
     pub(super) async fn catch_up(&mut self, ledger: &Ledger) -> Result<(), RouteError> {
-        for position in ledger.noted_from(self.noted_read).await? {
+        for position in ledger.noted_from(NotedFor::Routing, self.noted_read).await? {
             self.take(ledger, position).await?;
             self.noted_read += 1;
         }

@@ -376,8 +376,8 @@ impl Appender {
             }
             ledger.tree_write().absorb(growth);
         }
-        for event in events.iter().filter(|event| event.sealed.noted) {
-            ledger.note(event.receipt.position);
+        for event in events.iter().filter(|event| !event.sealed.noted.is_empty()) {
+            ledger.note(event.receipt.position, event.sealed.noted);
         }
         ledger.head_set(head);
         {

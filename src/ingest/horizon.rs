@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::ledger::Ledger;
+use super::noted::NotedFor;
 use super::read::ReadError;
 use crate::chain::decode::EntryRef;
 use crate::domain::parts::{PartKind, RetentionClass};
@@ -29,7 +30,7 @@ impl Ledger {
     /// [`ReadError`] when the log or the vault cannot be read.
     pub async fn history_begins(&self, classes: &[RetentionClass]) -> Result<Option<Timestamp>, ReadError> {
         let mut horizons = self.horizons.lock().await;
-        for position in self.noted_from(horizons.noted_read).await? {
+        for position in self.noted_from(NotedFor::Retention, horizons.noted_read).await? {
             if let Some((class, quarter)) = self.retention_at(position).await? {
                 horizons.named.entry(class.code()).or_default().push(quarter);
             }

@@ -36,7 +36,7 @@ pub(super) struct SealedRest {
     pub bare_refs: Vec<[u8; 16]>,
     pub business: Vec<u8>,
     pub item: Option<super::items::ItemChange>,
-    pub noted: bool,
+    pub noted: &'static [super::noted::NotedFor],
     pub reply: Option<super::seal::Answer>,
 }
 

@@ -15,8 +15,21 @@ use crate::chain::decode::EntryRef;
 
 /// Entries read at a time.
 const CHUNK: u64 = 4_096;
-/// Raised whenever [`is_noted`] learns a type: a file of an earlier version lacks its entries.
-const VERSION: u32 = 4;
+/// Raised whenever [`noted_for`] learns a type: a file of an earlier version lacks its entries.
+const VERSION: u32 = 5;
+
+/// Who reads noted entries. Each has a list of his own: routing decisions come by the million, and the gate must not look at them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NotedFor {
+    /// The gate: emergencies, registrations, switches, kept tokens, items in quarantine.
+    Gate,
+    /// Versions of lists.
+    Lists,
+    /// How far back history can be read.
+    Retention,
+    /// The lane of routing and scores.
+    Routing,
+}
 
 /// Positions of noted entries, and how far the log was read for them.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -25,58 +38,79 @@ pub(super) struct Noted {
     #[serde(default)]
     version: u32,
     through: u64,
-    positions: Vec<u64>,
+    /// By who reads them.
+    positions: [Vec<u64>; 4],
     #[serde(skip)]
     ready: bool,
 }
 
-/// An event of this type is part of the policy.
-pub(super) fn is_noted(event_type: &str) -> bool {
-    matches!(
-        event_type,
-        "decision.routing_recorded"
-            | "lead.accepted"
-            | "lead.rejected"
-            | "list.imported"
-            | "policy.emergency_declared"
-            | "policy.registration_recorded"
-            | "policy.pack_activated"
-            | "score.model_activated"
-            | "suppression.token_kept"
-            | "quarantine.discarded"
-            | "quarantine.fixed"
-            | "quarantine.received"
-            | "quarantine.replayed"
-            | "quarantine.resolved"
-            | "quarantine.translated"
-            | "retention.completed"
-    )
+/// Who reads an event of this type; nobody, unless it is part of the policy.
+pub(super) fn noted_for(event_type: &str) -> &'static [NotedFor] {
+    match event_type {
+        "list.imported" => &[NotedFor::Lists],
+        "decision.routing_recorded" | "lead.accepted" | "lead.rejected" | "score.model_activated" => {
+            &[NotedFor::Routing]
+        }
+        "policy.pack_activated" => &[NotedFor::Gate, NotedFor::Routing],
+        "policy.emergency_declared"
+        | "policy.registration_recorded"
+        | "suppression.token_kept"
+        | "quarantine.discarded"
+        | "quarantine.fixed"
+        | "quarantine.received"
+        | "quarantine.replayed"
+        | "quarantine.resolved"
+        | "quarantine.translated" => &[NotedFor::Gate],
+        "retention.completed" => &[NotedFor::Retention],
+        _ => &[],
+    }
+}
+
+impl Noted {
+    fn list(&mut self, reader: NotedFor) -> &mut Vec<u64> {
+        let [gate, lists, retention, routing] = &mut self.positions;
+        match reader {
+            NotedFor::Gate => gate,
+            NotedFor::Lists => lists,
+            NotedFor::Retention => retention,
+            NotedFor::Routing => routing,
+        }
+    }
+
+    fn add(&mut self, position: u64, readers: &[NotedFor]) {
+        for reader in readers {
+            let list = self.list(*reader);
+            if list.last().is_none_or(|last| *last < position) {
+                list.push(position);
+            }
+        }
+    }
+
+    fn after(&mut self, reader: NotedFor, known: usize) -> Vec<u64> {
+        self.list(reader).get(known..).unwrap_or_default().to_vec()
+    }
 }
 
 impl Ledger {
     /// Keeps the position of an entry that is part of the policy.
-    pub(super) fn note(&self, position: u64) {
-        let mut noted = self.noted.lock().unwrap_or_else(PoisonError::into_inner);
-        if noted.positions.last().is_none_or(|last| *last < position) {
-            noted.positions.push(position);
-        }
+    pub(super) fn note(&self, position: u64, readers: &[NotedFor]) {
+        self.noted.lock().unwrap_or_else(PoisonError::into_inner).add(position, readers);
     }
 
     fn noted_file(&self) -> PathBuf {
         self.folder.join("policy.positions")
     }
 
-    /// Positions of noted entries that are committed, in order, without the first `known`. The first call of a process may
+    /// Positions of one reader's noted entries that are committed, in order, without the first `known`. The first call of a process may
     /// read the log.
     ///
     /// # Errors
     /// [`ReadError`] when the log cannot be read.
-    pub async fn noted_from(&self, known: usize) -> Result<Vec<u64>, ReadError> {
-        let copy = |noted: &Noted| noted.positions.iter().skip(known).copied().collect::<Vec<u64>>();
+    pub async fn noted_from(&self, reader: NotedFor, known: usize) -> Result<Vec<u64>, ReadError> {
         {
-            let noted = self.noted.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut noted = self.noted.lock().unwrap_or_else(PoisonError::into_inner);
             if noted.ready {
-                return Ok(copy(&noted));
+                return Ok(noted.after(reader, known));
             }
         }
         let size = self.size();
@@ -87,9 +121,7 @@ impl Ledger {
             let end = size.min(found.through + CHUNK);
             for (position, bytes) in self.store().entries_from(found.through, end).await? {
                 let entry = EntryRef::decode(&bytes).map_err(|source| ReadError::Entry { position, source })?;
-                if is_noted(entry.event_type) {
-                    found.positions.push(position);
-                }
+                found.add(position, noted_for(entry.event_type));
             }
             found.through = end;
         }
@@ -100,13 +132,14 @@ impl Ledger {
             tracing::warn!(error = %error, "policy.positions cannot be kept; the next start reads the log again");
         }
         let mut noted = self.noted.lock().unwrap_or_else(PoisonError::into_inner);
-        // What was committed while the log was read is behind what was read.
-        let later: Vec<u64> = noted.positions.iter().copied().filter(|at| *at >= found.through).collect();
-        noted.positions = found.positions;
-        noted.positions.extend(later);
-        noted.through = found.through;
-        noted.ready = true;
-        Ok(copy(&noted))
+        if !noted.ready {
+            // What was committed while the log was read is behind what was read.
+            for (list, later) in found.positions.iter_mut().zip(&noted.positions) {
+                list.extend(later.iter().filter(|at| **at >= found.through));
+            }
+            *noted = Noted { ready: true, ..found };
+        }
+        Ok(noted.after(reader, known))
     }
 }
 

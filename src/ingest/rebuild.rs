@@ -122,9 +122,7 @@ impl Ledger {
 
     async fn index_entry(&self, position: u64, bytes: &[u8]) -> Result<(), OpenError> {
         let entry = EntryRef::decode(bytes).map_err(|error| log(position, error))?;
-        if super::noted::is_noted(entry.event_type) {
-            self.note(position);
-        }
+        self.note(position, super::noted::noted_for(entry.event_type));
         let mut blinds: Vec<[u8; 16]> = Vec::new();
         let mut bare_refs: Vec<[u8; 16]> = Vec::new();
         let bound = entry.event_type == "identifier.bound";

@@ -95,7 +95,7 @@ pub(super) struct Sealed {
     /// What it changes about the items that wait in quarantine.
     pub item: Option<ItemChange>,
     /// Part of the policy that decisions are made by: its position is kept at hand.
-    pub noted: bool,
+    pub noted: &'static [super::noted::NotedFor],
     /// It binds identifiers for the event directly behind it.
     pub binding: bool,
     pub reply: Option<Answer>,
@@ -205,7 +205,7 @@ pub(super) fn seal(ledger: LedgerId, random: &mut BatchRandom, admitted: Admitte
         binds: admitted.binds,
         bare_refs: admitted.bare_refs,
         item: admitted.item,
-        noted: super::noted::is_noted(&admitted.schema.event_type),
+        noted: super::noted::noted_for(&admitted.schema.event_type),
         binding: admitted.schema.event_type == "identifier.bound",
         reply: admitted.reply,
     })

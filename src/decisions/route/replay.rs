@@ -7,6 +7,7 @@ use super::{RouteError, State, apply, business};
 use crate::domain::money::{Currency, Micros};
 use crate::domain::time::Timestamp;
 use crate::ingest::Ledger;
+use crate::ingest::noted::NotedFor;
 use crate::policy::routing::{Lead, Price, choose};
 
 /// A routing decision computed again.
@@ -27,7 +28,7 @@ pub struct RouteReplay {
 /// [`RouteError`] when the log, or a plan in it, cannot be read.
 pub async fn replay_routes(ledger: &Ledger, last: u64, mut told: impl FnMut(RouteReplay)) -> Result<(), RouteError> {
     let mut state = State::default();
-    for position in ledger.noted_from(0).await? {
+    for position in ledger.noted_from(NotedFor::Routing, 0).await? {
         if position > last {
             break;
         }

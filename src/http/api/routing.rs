@@ -16,6 +16,7 @@ use crate::http::error::Problem;
 use crate::http::front::Caller;
 use crate::http::paging::json_response;
 use crate::http::request::{self, Params, wants_csv};
+use crate::ingest::noted::NotedFor;
 use crate::policy::routing::Plan;
 
 /// Longest plan.
@@ -167,7 +168,7 @@ pub async fn view_routing(caller: Caller, params: Params, headers: HeaderMap) ->
     let ledger = &caller.service.ledger;
     let plan = caller.service.router.plan(ledger).await?;
     let (from, to) = (params.time("from")?.unwrap_or(Timestamp::MIN), params.time("to")?.unwrap_or(Timestamp::MAX));
-    let positions = ledger.noted_from(0).await?;
+    let positions = ledger.noted_from(NotedFor::Routing, 0).await?;
     if positions.len() > DECISIONS_MAX {
         return Err(Problem::parameter("from", "and to must span less"));
     }

@@ -22,6 +22,7 @@ pub use rows::{BadLine, FileError};
 
 use self::file::{ListFile, Token};
 use super::ledger::Ledger;
+use super::noted::NotedFor;
 use super::read::ReadError;
 use crate::chain::decode::EntryRef;
 use crate::crypto::blind::ListKey;
@@ -113,7 +114,7 @@ impl Ledger {
     /// [`ListImportError::Read`].
     pub async fn list_versions(&self) -> Result<Vec<Arc<ListVersion>>, ListImportError> {
         let mut lists = self.lists.lock().await;
-        for position in self.noted_from(lists.noted_read).await? {
+        for position in self.noted_from(NotedFor::Lists, lists.noted_read).await? {
             if let Some(version) = self.list_version_at(position).await? {
                 lists.versions.push(Arc::new(version));
             }
