@@ -6,8 +6,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::Value;
 
-use super::fold::Event;
+use super::fold::{Event, bears};
 use super::gate::DecideError;
+use crate::chain::decode::EntryRef;
+use crate::chain::entry::Part;
 use crate::domain::email::Email;
 use crate::domain::identifier::IdentifierKind;
 use crate::domain::ids::SubjectId;
@@ -59,7 +61,7 @@ pub(super) struct History {
     /// Subjects that are read together with this one.
     pub merged: Vec<SubjectId>,
     pub known: Known,
-    /// Every part of every entry could be read.
+    /// Every part of every entry that bears on contact could be read.
     pub whole: bool,
 }
 
@@ -126,7 +128,8 @@ async fn read(
     if whole {
         for piece in listed.chunks(READ_AT_ONCE) {
             let positions: Vec<u64> = piece.iter().map(|entry| entry.position).collect();
-            news.extend(ledger.open_entries(&positions, |_, part| part.kind != PartKind::Raw).await?);
+            let wanted = |entry: &EntryRef<'_>, part: &Part| part.kind != PartKind::Raw && bears(entry.event_type);
+            news.extend(ledger.open_entries(&positions, wanted).await?);
         }
         if is_chain(&news, subject, read_to) {
             return Ok(news);
@@ -177,6 +180,10 @@ fn json(opened: &Opened, kind: PartKind) -> Value {
 impl History {
     fn add(&mut self, ledger: &Ledger, opened: &Opened) {
         let entry = &opened.entry;
+        self.void.extend(entry.corrects.map(|position| (position, entry.recorded)));
+        if !bears(&entry.event_type) {
+            return;
+        }
         // Raw parts go first, and say nothing that the others do not.
         self.whole &= opened.parts.iter().all(|part| part.part.kind == PartKind::Raw || part.plaintext.is_some());
         let mut business = json(opened, PartKind::Business);
@@ -191,7 +198,6 @@ impl History {
             .collect();
         let personal = |name: &str| personals.iter().find_map(|part| part.get("data")?.get(name));
         let text = |name: &str| personal(name).and_then(Value::as_str);
-        self.void.extend(entry.corrects.map(|position| (position, entry.recorded)));
         let none = Value::Null;
         let data = business.get("data").unwrap_or(&none);
         if entry.event_type == "event.annulled" {

@@ -219,18 +219,22 @@ impl Ledger {
         positions: &[u64],
         wanted: impl Fn(&EntryRef<'_>, &Part) -> bool,
     ) -> Result<Vec<Opened>, ReadError> {
-        let found = self.store().entries_with_parts(positions).await?;
-        let mut all = Vec::with_capacity(positions.len());
-        for (position, found) in positions.iter().zip(found) {
-            let (bytes, stored) = found.ok_or(ReadError::Absent(*position))?;
-            let mut stored: HashMap<u8, Vec<u8>> = stored.into_iter().collect();
+        let store = self.store();
+        let found: HashMap<u64, Vec<u8>> = store.entries_at(positions).await?.into_iter().collect();
+        let (mut all, mut places) = (Vec::with_capacity(positions.len()), Vec::new());
+        for position in positions {
+            let bytes = found.get(position).ok_or(ReadError::Absent(*position))?.clone();
             let entry = EntryRef::decode(&bytes).map_err(|source| ReadError::Entry { position: *position, source })?;
-            for (part_no, part) in (0u8..).zip(entry.parts()) {
-                if !wanted(&entry, &part) {
-                    stored.remove(&part_no);
-                }
-            }
-            all.push(StoredEntry { position: *position, bytes, stored });
+            let parts = (0u8..).zip(entry.parts()).filter(|(_, part)| wanted(&entry, part));
+            places.extend(parts.map(|(part_no, _)| (*position, part_no)));
+            all.push(StoredEntry { position: *position, bytes, stored: HashMap::new() });
+        }
+        let mut parts: HashMap<u64, HashMap<u8, Vec<u8>>> = HashMap::new();
+        for (position, part_no, sealed) in store.parts_at(&places).await? {
+            parts.entry(position).or_default().insert(part_no, sealed);
+        }
+        for entry in &mut all {
+            entry.stored = parts.get(&entry.position).cloned().unwrap_or_default();
         }
         self.open_stored(all).await
     }

@@ -4,7 +4,7 @@ use futures_util::TryStreamExt;
 use futures_util::future::try_join_all;
 
 use super::db::{Db, lookup_rows, on_db};
-use super::pack::{NUMBER, Packed};
+use super::pack::{NUMBER, Packed, ROWS_MAX, unpack};
 use super::rows::{digest, to_i64, to_u64};
 use super::{Store, StoreError, sql};
 use crate::crypto::hash::Digest;
@@ -20,6 +20,11 @@ impl Store {
 
     /// Entries of `[first, end)` in order, as far as they exist.
     pub async fn entries_from(&self, first: u64, end: u64) -> Result<Vec<(u64, Vec<u8>)>, StoreError> {
+        if let Some(positions) = self.listed(first, end) {
+            let mut entries = self.entries_at(&positions).await?;
+            entries.sort_unstable_by_key(|(position, _)| *position);
+            return Ok(entries);
+        }
         let rows: Vec<(i64, Vec<u8>)> = on_db!(self.db, log_read, pool => {
             sqlx::query_as(sql::ENTRIES_FROM)
                 .bind(self.key())
@@ -30,6 +35,13 @@ impl Store {
                 .await
         })?;
         rows.into_iter().map(|(position, entry)| Ok((to_u64("entries", position)?, entry))).collect()
+    }
+
+    /// The positions of a range that is better asked for one by one: SQLite packs those into one row, and of a range makes as many
+    /// as there are. None for a long range, and on Postgres.
+    pub(super) fn listed(&self, first: u64, end: u64) -> Option<Vec<u64>> {
+        let short = matches!(self.db, Db::Sqlite(_)) && end.saturating_sub(first) <= ROWS_MAX as u64;
+        short.then(|| (first..end).collect())
     }
 
     /// Entries at the given positions, in no particular order; missing ones are left out.
@@ -49,8 +61,8 @@ impl Store {
                 for position in positions {
                     packed.row().number(*position);
                 }
-                let query = sqlx::query_as(sql::sqlite::ENTRIES_AT).bind(self.key());
-                query.bind(packed.count).bind(packed.heads).fetch_all(&pools.log_read).await
+                let query = sqlx::query_scalar(sql::sqlite::ENTRIES_AT).bind(self.key());
+                unpack(query.bind(packed.count).bind(packed.heads).fetch_one(&pools.log_read).await?)
             }
             Db::Postgres(pools) => {
                 let positions: Vec<i64> = positions.iter().map(|position| to_i64(*position)).collect();

@@ -3,8 +3,10 @@
 //! A part's row has one number for a key, its slot: position * 256 + index in the entry's list of parts. Rows then append in
 //! order of the key, on SQLite to the table itself. What kind of part it is only the entry says, which is authentic.
 
-use super::db::{Db, on_db};
-use super::pack::{NUMBER, Packed, ROWS_MAX};
+use futures_util::future::try_join_all;
+
+use super::db::{Db, lookup_rows, on_db};
+use super::pack::{NUMBER, Packed, ROWS_MAX, unpack};
 use super::rows::{to_i64, to_u64};
 use super::{Store, StoreError, sql};
 
@@ -25,6 +27,11 @@ pub(super) fn slot_bound(position: u64) -> i64 {
 pub(super) fn place(slot: u64) -> (u64, u8) {
     let [.., part] = slot.to_be_bytes();
     (slot >> 8, part)
+}
+
+fn stored_part((slot, sealed): (i64, Vec<u8>)) -> Result<StoredPart, StoreError> {
+    let (position, part) = place(to_u64("payloads", slot)?);
+    Ok((position, part, sealed))
 }
 
 /// Stored bytes of an entry, and its stored parts by part number.
@@ -52,40 +59,28 @@ impl Store {
         Ok(entry.map(|entry| (entry, parts)))
     }
 
-    /// Entries at the given positions as [`Store::entry_with_parts`] has them, in the order asked; `None` past the end. One
-    /// statement for as many as a person's history usually has.
-    pub async fn entries_with_parts(&self, positions: &[u64]) -> Result<Vec<Option<WholeEntry>>, StoreError> {
-        let mut found = Vec::with_capacity(positions.len());
-        for piece in positions.chunks(ROWS_MAX) {
-            let mut parts: Vec<Vec<(u8, Vec<u8>)>> = vec![Vec::new(); piece.len()];
-            let mut entries: Vec<Option<Vec<u8>>> = vec![None; piece.len()];
-            for (at, slot, bytes) in self.whole_piece(piece).await? {
-                let at = usize::try_from(at).unwrap_or(usize::MAX);
-                match (u64::try_from(slot), entries.get_mut(at), parts.get_mut(at)) {
-                    (Ok(slot), _, Some(parts)) => parts.push((place(slot).1, bytes)),
-                    (Err(_), Some(entry), _) => *entry = Some(bytes),
-                    _ => {}
-                }
-            }
-            found.extend(entries.into_iter().zip(parts).map(|(entry, parts)| Some((entry?, parts))));
-        }
-        Ok(found)
+    /// The stored parts at the given places (position, part number), in no particular order; those that are gone are left out.
+    pub async fn parts_at(&self, places: &[(u64, u8)]) -> Result<Vec<StoredPart>, StoreError> {
+        let mut slots: Vec<u64> = places.iter().map(|(position, part)| slot(*position, *part)).collect();
+        slots.sort_unstable();
+        let pieces = slots.chunks(lookup_rows(slots.len())).map(|piece| self.parts_piece(piece));
+        let rows = try_join_all(pieces).await?.into_iter().flatten();
+        rows.map(stored_part).collect()
     }
 
-    async fn whole_piece(&self, positions: &[u64]) -> Result<Vec<(i64, i64, Vec<u8>)>, sqlx::Error> {
+    async fn parts_piece(&self, slots: &[u64]) -> Result<Vec<(i64, Vec<u8>)>, sqlx::Error> {
         match &self.db {
             Db::Sqlite(pools) => {
-                let mut packed = Packed::with_capacity(positions.len(), NUMBER, 0);
-                for position in positions {
-                    packed.row().number(*position);
+                let mut packed = Packed::with_capacity(slots.len(), NUMBER, 0);
+                for slot in slots {
+                    packed.row().number(*slot);
                 }
-                let query = sqlx::query_as(sql::sqlite::ENTRIES_WITH_PARTS).bind(self.key());
-                query.bind(packed.count).bind(packed.heads).fetch_all(&pools.log_read).await
+                let query = sqlx::query_scalar(sql::sqlite::PARTS_AT).bind(self.key());
+                unpack(query.bind(packed.count).bind(packed.heads).fetch_one(&pools.log_read).await?)
             }
             Db::Postgres(pools) => {
-                let positions: Vec<i64> = positions.iter().map(|position| to_i64(*position)).collect();
-                let query = sqlx::query_as(sql::postgres::ENTRIES_WITH_PARTS).bind(self.key());
-                query.bind(positions).fetch_all(&pools.log_read).await
+                let slots: Vec<i64> = slots.iter().map(|slot| to_i64(*slot)).collect();
+                sqlx::query_as(sql::postgres::PARTS_AT).bind(self.key()).bind(slots).fetch_all(&pools.log_read).await
             }
         }
     }
@@ -103,6 +98,12 @@ impl Store {
 
     /// Part 0 of the entries in `[first, end)`, where stored, in order: the public or the business part of nearly all.
     pub async fn first_parts_from(&self, first: u64, end: u64) -> Result<Vec<StoredPart>, StoreError> {
+        if let Some(positions) = self.listed(first, end) {
+            let places: Vec<(u64, u8)> = positions.into_iter().map(|position| (position, 0)).collect();
+            let mut parts = self.parts_at(&places).await?;
+            parts.sort_unstable_by_key(|(position, ..)| *position);
+            return Ok(parts);
+        }
         self.parts_read(sql::FIRST_PARTS_FROM, first, end).await
     }
 
@@ -115,12 +116,7 @@ impl Store {
                 .fetch_all(pool)
                 .await
         })?;
-        rows.into_iter()
-            .map(|(slot, sealed)| {
-                let (position, part) = place(to_u64("payloads", slot)?);
-                Ok((position, part, sealed))
-            })
-            .collect()
+        rows.into_iter().map(stored_part).collect()
     }
 
     /// Deletes one stored part for good. The entry keeps its digest, so the log still verifies.
