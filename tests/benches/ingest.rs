@@ -3,7 +3,7 @@
 //!
 //! TALLYSTICK_BENCH_EVENTS   events a throughput row posts (default 300000)
 //! TALLYSTICK_BENCH_STORED   events to load before a second round of the rows (default 0; 10000000 for the long lane)
-//! TALLYSTICK_BENCH_ROWS     some of dry,batches,single,fixed,decisions,import (default all)
+//! TALLYSTICK_BENCH_ROWS     some of dry,batches,single,fixed,decisions,routing,import (default all)
 //! TALLYSTICK_BENCH_POSTGRES a Postgres URL to measure that engine too; its database should be empty
 //! TALLYSTICK_BENCH_ENGINES  some of sqlite,postgres (default all)
 //! TALLYSTICK_BENCH_FOLDER   measure the rows on a data directory that is there already (after loading TALLYSTICK_BENCH_STORED
@@ -29,7 +29,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use client::{Connection, number};
-use workload::{People, Workload};
+use workload::{LOADERS, People, Workload};
 
 struct Server {
     child: Child,
@@ -228,6 +228,24 @@ struct Posts {
 
 const EVENTS: Posts = Posts { path: "/v1/events", status: 201, body: Workload::event };
 const DECISIONS: Posts = Posts { path: "/v1/decisions/contact", status: 200, body: Workload::question };
+const ROUTES: Posts = Posts { path: "/v1/decisions/route", status: 200, body: Workload::route };
+
+/// A plan with a thousand buyers who differ in weight, price, caps and budget, none of which runs out.
+fn thousand_buyers() -> String {
+    let buyer = |at: u64| {
+        format!(
+            "[[buyer]]\npool='p'\nseller='broker-{at}'\nweight={}\nstates=['OH','MI']\ncaps={{hour={},day=9000}}\nprice={{amount='{}.00',currency='USD'}}\nbudget={{day='400000.00'}}\n",
+            1 + at % 9,
+            2_000 + at % 4,
+            20 + at % 30
+        )
+    };
+    let buyers: Vec<String> = (0..1_000).map(buyer).collect();
+    format!(
+        "pack='routing'\nversion='1'\n[[pool]]\nid='p'\nstrategy='weighted'\nconsent='transfer'\nsla_minutes=15\n{}",
+        buyers.concat()
+    )
+}
 
 /// Seconds at the rate that are not counted: connections open and caches fill.
 const WARM_UP: u64 = 2;
@@ -252,7 +270,8 @@ fn fixed_rate(
                 scope.spawn(move || {
                     let mut connection = server.connection();
                     let mut work = Workload::new(lane, People::Mixed, first, now_text());
-                    work.people_seen(seen / connections);
+                    // Questions are about those whom the loaders have shown, events about those of their own connection.
+                    work.people_seen(seen / if posts.path == EVENTS.path { connections } else { LOADERS });
                     let (mut body, mut latencies) = (String::new(), Vec::new());
                     let mut turn = lane;
                     while turn < events {
@@ -333,6 +352,19 @@ fn rows(server: &Server, phase: &Phase, bare: f64, at: &str) {
             quantile(&decided, 999)
         );
     }
+    if wanted("routing") {
+        let mut connection = server.connection();
+        let (status, answer) =
+            connection.send("POST", "/v1/routing/plan", "application/toml", thousand_buyers().as_bytes());
+        assert_eq!(status, 201, "{}", String::from_utf8_lossy(answer));
+        let routed = fixed_rate(server, phase, &ROUTES, 100, 20, 8);
+        println!(
+            "| fixed 100 routing decisions/s among 1,000 buyers, with the consent check, each recorded, 8 connections | {at} | 100 decisions/s | | p50 {}, p99 {}, p99.9 {} from intended start |",
+            quantile(&routed, 500),
+            quantile(&routed, 990),
+            quantile(&routed, 999)
+        );
+    }
     if wanted("import") {
         let (new, _, lag) = throughput(server, phase, People::New, events, 100, 8);
         println!(
@@ -369,11 +401,11 @@ fn engine(name: &str, folder: &Path, database: Option<&str>, bare: f64) {
     );
     println!("| row | stored before | rate | ratio | latency |");
     println!("|---|---|---|---|---|");
-    throughput(&server, &phase, People::Mixed, 20_000, 100, 8);
+    throughput(&server, &phase, People::Mixed, 20_000, 100, LOADERS);
     rows(&server, &phase, bare, "0");
     let stored = variable("TALLYSTICK_BENCH_STORED", 0);
     if stored > 0 {
-        let (loaded, _, lag) = throughput(&server, &phase, People::Mixed, stored, 1_000, 8);
+        let (loaded, _, lag) = throughput(&server, &phase, People::Mixed, stored, 1_000, LOADERS);
         println!(
             "| loading, batches of 1,000, 8 connections | {stored} loaded | {loaded:.0} events/s | {:.2} of bare | lag at most {lag} |",
             loaded / bare
@@ -426,12 +458,12 @@ fn main() {
         let stored = variable("TALLYSTICK_BENCH_STORED", 0);
         if stored > 0 {
             let phase = Phase { serial: AtomicU64::new(1), seen: AtomicU64::new(1) };
-            let (loaded, _, lag) = throughput(&server, &phase, People::Mixed, stored, 1_000, 8);
+            let (loaded, _, lag) = throughput(&server, &phase, People::Mixed, stored, 1_000, LOADERS);
             println!("loading {stored}, batches of 1,000, 8 connections: {loaded:.0} events/s, lag at most {lag}");
         }
         let size = server.size();
-        // Serials and people beyond what an earlier run used.
-        let phase = Phase { serial: AtomicU64::new(size), seen: AtomicU64::new(1_000_000) };
+        // Serials beyond what an earlier run used; people who are surely there, as every tenth event shows a new one up to a million.
+        let phase = Phase { serial: AtomicU64::new(size), seen: AtomicU64::new((size / 12).min(800_000)) };
         println!("sync of 4 KiB on this device: {}", bare::sync_latency(Path::new(&folder)));
         rows(&server, &phase, f64::NAN, &size.to_string());
         println!("server memory: {} MB peak, {:.1} s of CPU", server.memory_mb("VmHWM"), server.cpu_seconds());

@@ -37,7 +37,9 @@ pub struct Workload {
     time: String,
 }
 
-const PEOPLE_MAX: u64 = 1_000_000 / 8;
+/// Connections that load a ledger: each shows people of its own.
+pub const LOADERS: u64 = 8;
+const PEOPLE_MAX: u64 = 1_000_000 / LOADERS;
 
 impl Workload {
     /// A generator whose serials begin at `first_serial`; the stream depends on both, so phases differ.
@@ -72,17 +74,28 @@ impl Workload {
         }
     }
 
-    /// Appends a question about somebody known to `out`.
+    /// The number of somebody whom the loaders have shown, as far as they have shown people.
+    fn known_phone(&mut self) -> String {
+        let person = self.stream.below(self.seen) * 64 + self.stream.below(LOADERS);
+        format!("+1{:03}555{:04}", 201 + person / 10_000 % 799, person % 10_000)
+    }
+
+    /// Appends a question who gets the lead of somebody known to `out`.
+    pub fn route(&mut self, out: &mut String) {
+        use std::fmt::Write;
+        let phone = self.known_phone();
+        let _ = write!(out, r#"{{"recipient":{{"phone":"{phone}"}},"lead":{{"state":"OH","band":"B"}}}}"#);
+    }
+
+    /// Appends a question whether somebody known may be contacted to `out`.
     pub fn question(&mut self, out: &mut String) {
         use std::fmt::Write;
-        let person = self.stream.below(self.seen) * 64 + self.lane;
+        let phone = self.known_phone();
         let (channel, technology) = [("voice", "manual"), ("voice", "ai_voice"), ("sms", "autodialed")]
             [usize::try_from(self.stream.below(3)).unwrap_or(0)];
         let _ = write!(
             out,
-            r#"{{"recipient":{{"phone":"+1{:03}555{:04}","line_type":"mobile"}},"contact":{{"channel":"{channel}","technology":"{technology}","purpose":"marketing","seller":"broker-a","topic":"listing-offer"}}}}"#,
-            201 + person / 10_000 % 799,
-            person % 10_000
+            r#"{{"recipient":{{"phone":"{phone}","line_type":"mobile"}},"contact":{{"channel":"{channel}","technology":"{technology}","purpose":"marketing","seller":"broker-a","topic":"listing-offer"}}}}"#
         );
     }
 

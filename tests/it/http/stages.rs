@@ -180,6 +180,29 @@ async fn figures_are_exact(served: &Served) {
         let csv = served.call(Role::Reader, "GET", &format!("/v1/views/{path}"), &[("accept", "text/csv")], "").await;
         assert!(csv.text().lines().count() > 2, "{}", csv.text());
     }
+    // The same rows and sums as in JSON.
+    for (path, items, column) in [
+        ("leads?allocate=leads", "items", "revenue"),
+        ("leads?by=campaign&allocate=leads", "items", "revenue"),
+        ("roi/compliant?by=campaign", "rows", "revenue"),
+    ] {
+        let answer = served.get(&format!("/v1/views/{path}")).await.ok(200);
+        let csv = served.call(Role::Reader, "GET", &format!("/v1/views/{path}"), &[("accept", "text/csv")], "").await;
+        let text = csv.text();
+        let mut lines = text.lines();
+        let at = lines.next().unwrap().split(',').position(|name| name == column).unwrap();
+        let shown: Vec<&str> = lines.map(|line| line.split(',').nth(at).unwrap()).collect();
+        let told: Vec<String> = answer[items].as_array().unwrap().iter().map(|item| revenue_of(item)).collect();
+        assert_eq!(shown, told, "{path}: {text}");
+        assert!(shown.iter().any(|amount| *amount != "0.00"), "{text}");
+    }
+}
+
+/// Revenue of a row of a view, in its first currency.
+fn revenue_of(item: &Value) -> String {
+    let money = [&item["revenue"], &item["money"]["revenue"], &item["money"][0]["revenue"]];
+    let amount = money.into_iter().find_map(|money| money["amount"].as_str());
+    amount.unwrap_or_else(|| panic!("no revenue in {item}")).to_owned()
 }
 
 #[tokio::test(flavor = "multi_thread")]
