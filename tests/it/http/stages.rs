@@ -192,7 +192,7 @@ async fn figures_are_exact(served: &Served) {
         let mut lines = text.lines();
         let at = lines.next().unwrap().split(',').position(|name| name == column).unwrap();
         let shown: Vec<&str> = lines.map(|line| line.split(',').nth(at).unwrap()).collect();
-        let told: Vec<String> = answer[items].as_array().unwrap().iter().map(|item| revenue_of(item)).collect();
+        let told: Vec<String> = answer[items].as_array().unwrap().iter().map(revenue_of).collect();
         assert_eq!(shown, told, "{path}: {text}");
         assert!(shown.iter().any(|amount| *amount != "0.00"), "{text}");
     }
