@@ -128,7 +128,7 @@ fn money(cents: u64) -> Value {
 /// Every fortnight each seller pays for what he bought in the one before, less what he gave back, and each vendor is paid what he is owed
 /// for it.
 fn payments(events: &mut Vec<Seeded>, first: i64) {
-    // Cents by fortnight, event type of the payment, and partner.
+    // Micro-units by fortnight, event type of the payment, and partner.
     let mut due: BTreeMap<(i64, &str, String), i64> = BTreeMap::new();
     for Seeded { event, .. } in events.iter() {
         let (kind, partner, sign) = match event.get("type").and_then(Value::as_str) {

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{Money, ViewError};
+use super::{Money, ViewError, more};
 use crate::domain::time::Timestamp;
 use crate::store::Store;
 use crate::store::views::{Account, BillingAct, BillingDocument, LineKind, SellerBalance};
@@ -128,8 +128,8 @@ pub async fn billing(store: &Store, query: &BillingQuery) -> Result<Billing, Vie
             if query.seller.is_none() {
                 let owed = payable.entry((balance.vendor, balance.currency)).or_default();
                 match balance.kind {
-                    LineKind::Payment => add(&mut owed.paid, balance.amount)?,
-                    _ => add(&mut owed.accrued, -balance.amount)?,
+                    LineKind::Payment => more(&mut owed.paid, balance.amount)?,
+                    _ => more(&mut owed.accrued, -balance.amount)?,
                 }
             }
         } else if asked(&balance.seller) {
@@ -155,23 +155,18 @@ pub async fn billing(store: &Store, query: &BillingQuery) -> Result<Billing, Vie
     Ok(Billing { sellers, payable: payable.collect::<Result<_, ViewError>>()? })
 }
 
-fn add(sum: &mut i64, amount: i64) -> Result<(), ViewError> {
-    *sum = sum.checked_add(amount).ok_or(ViewError::TooLarge)?;
-    Ok(())
-}
-
 fn take(sums: &mut Sums, balance: &SellerBalance, today: i64) -> Result<(), ViewError> {
     if balance.account == Account::BrokerDeposit {
-        return add(&mut sums.prepaid, -balance.amount);
+        return more(&mut sums.prepaid, -balance.amount);
     }
     match balance.kind {
-        LineKind::Payment | LineKind::Fee => add(&mut sums.paid, -balance.amount),
-        LineKind::Refund | LineKind::Chargeback => add(&mut sums.given_back, -balance.amount),
+        LineKind::Payment | LineKind::Fee => more(&mut sums.paid, -balance.amount),
+        LineKind::Refund | LineKind::Chargeback => more(&mut sums.given_back, -balance.amount),
         _ => {
             if balance.day > today - BURN_DAYS && balance.day <= today {
-                add(&mut sums.burn, balance.amount)?;
+                more(&mut sums.burn, balance.amount)?;
             }
-            add(&mut sums.earned, balance.amount)
+            more(&mut sums.earned, balance.amount)
         }
     }
 }
@@ -207,7 +202,7 @@ fn row(
             61..=90 => days_90,
             91.. => older,
         };
-        add(age, unpaid)?;
+        more(age, unpaid)?;
     }
     let [not_due, days_30, days_60, days_90, older] = ages.map(money);
     let net = sums.earned.checked_sub(sums.given_back).ok_or(ViewError::TooLarge)?;
