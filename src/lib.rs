@@ -33,7 +33,7 @@
 //! ```
 //!
 //! ```owners
-//! sqlx: store
+//! sqlx rusqlite: store
 //! object_store: blob
 //! ring sha2 hmac: crypto
 //! axum: http

@@ -13,7 +13,7 @@ use crate::crypto::derive::{Dek, PartSecret};
 use crate::crypto::seal::{PartContext, SUITE_NONE, SealError, open};
 use crate::domain::parts::{PartKind, RetentionClass};
 use crate::domain::time::{Quarter, Timestamp};
-use crate::store::{DekSlot, NO_OWNER, StoreError};
+use crate::store::{DekSlot, NO_OWNER, StoreError, WholeEntry};
 
 /// Why something cannot be read back.
 #[derive(Debug, thiserror::Error)]
@@ -217,24 +217,19 @@ impl Ledger {
     pub async fn open_entries(
         &self,
         positions: &[u64],
-        wanted: impl Fn(&EntryRef<'_>, &Part) -> bool,
+        wanted: impl Fn(&EntryRef<'_>, &Part) -> bool + Clone + Send + 'static,
     ) -> Result<Vec<Opened>, ReadError> {
-        let store = self.store();
-        let found: HashMap<u64, Vec<u8>> = store.entries_at(positions).await?.into_iter().collect();
-        let (mut all, mut places) = (Vec::with_capacity(positions.len()), Vec::new());
+        let asked = move |bytes: &[u8]| -> Vec<u8> {
+            // What cannot be decoded is found out below, where that can be said.
+            let Ok(entry) = EntryRef::decode(bytes) else { return Vec::new() };
+            (0u8..).zip(entry.parts()).filter(|(_, part)| wanted(&entry, part)).map(|(part_no, _)| part_no).collect()
+        };
+        let found = self.store().entries_with_parts(positions, asked).await?;
+        let found: HashMap<u64, WholeEntry> = found.into_iter().collect();
+        let mut all = Vec::with_capacity(positions.len());
         for position in positions {
-            let bytes = found.get(position).ok_or(ReadError::Absent(*position))?.clone();
-            let entry = EntryRef::decode(&bytes).map_err(|source| ReadError::Entry { position: *position, source })?;
-            let parts = (0u8..).zip(entry.parts()).filter(|(_, part)| wanted(&entry, part));
-            places.extend(parts.map(|(part_no, _)| (*position, part_no)));
-            all.push(StoredEntry { position: *position, bytes, stored: HashMap::new() });
-        }
-        let mut parts: HashMap<u64, HashMap<u8, Vec<u8>>> = HashMap::new();
-        for (position, part_no, sealed) in store.parts_at(&places).await? {
-            parts.entry(position).or_default().insert(part_no, sealed);
-        }
-        for entry in &mut all {
-            entry.stored = parts.get(&entry.position).cloned().unwrap_or_default();
+            let (bytes, parts) = found.get(position).cloned().ok_or(ReadError::Absent(*position))?;
+            all.push(StoredEntry { position: *position, bytes, stored: parts.into_iter().collect() });
         }
         self.open_stored(all).await
     }

@@ -12,6 +12,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePo
 use sqlx::{Executor, Row};
 
 use super::StoreError;
+use super::lookup::Lookups;
 use super::pack::ROWS_MAX;
 
 /// Expands one query once per engine; the engines share text and row types, not drivers. `$role` is the pool to use.
@@ -34,14 +35,17 @@ pub(super) use on_db;
 /// A database of one of the two kinds.
 #[derive(Debug, Clone)]
 pub(super) enum Db {
-    Sqlite(Pools<SqlitePool>),
+    Sqlite(Files),
     Postgres(Pools<PgPool>),
 }
+
+/// The connections to the files of one ledger on SQLite.
+pub(super) type Files = Pools<SqlitePool, Lookups>;
 
 /// The connections of one engine by what they are for. `log_write`, `vault_write` and `views_write` are used by one task
 /// at a time; on SQLite each is a single connection.
 #[derive(Debug, Clone)]
-pub(super) struct Pools<P> {
+pub(super) struct Pools<P, L = ()> {
     pub log_read: P,
     pub log_write: P,
     pub vault_read: P,
@@ -50,6 +54,8 @@ pub(super) struct Pools<P> {
     pub views_write: P,
     /// May delete payloads and keys, and nothing else.
     pub shred: P,
+    /// What reads rows by their keys, where that is not the pools' task.
+    pub lookups: L,
 }
 
 /// SQLite before this version can corrupt a WAL that several connections use (the WAL-reset bug).
@@ -57,8 +63,6 @@ const SQLITE_VERSION_MIN: (u32, u32, u32) = (3, 51, 3);
 /// In KiB: a batch of projections changes some thousand pages, and one that leaves the cache before its commit is written twice.
 const WRITER_CACHE: &str = "-49152";
 const SQLITE_READERS: u32 = 4;
-/// Readers of the log: each waits for the disk on its own, and a person's history lies scattered over the whole of it.
-const SQLITE_LOG_READERS: u32 = 16;
 /// Rows of a lookup that are worth a reader of their own.
 const LOOKUP_ROWS_MIN: usize = 64;
 /// Rows of 0.5-2 kB: at 8 KiB a page wastes little and a commit touches half as many pages as at 4 KiB.
@@ -83,7 +87,6 @@ fn sqlite_options(path: &Path) -> SqliteConnectOptions {
 async fn sqlite_pools(
     path: &Path,
     synchronous: SqliteSynchronous,
-    readers: u32,
     secure_delete: bool,
 ) -> Result<(SqlitePool, SqlitePool), StoreError> {
     let mut writing = sqlite_options(path).synchronous(synchronous).pragma("cache_size", WRITER_CACHE);
@@ -100,7 +103,7 @@ async fn sqlite_pools(
         .await
         .map_err(|source| StoreError::open(path, source))?;
     let read = SqlitePoolOptions::new()
-        .max_connections(readers)
+        .max_connections(SQLITE_READERS)
         .test_before_acquire(false)
         .idle_timeout(None)
         .max_lifetime(None)
@@ -118,21 +121,29 @@ pub(super) fn lookup_rows(asked: usize) -> usize {
     asked.div_ceil(SQLITE_READERS as usize).clamp(LOOKUP_ROWS_MIN, ROWS_MAX)
 }
 
+/// A range in the pieces that the readers share likewise; a range longer than one statement carries stays whole, and in order.
+pub(super) fn range_pieces(first: u64, end: u64) -> Vec<(u64, u64)> {
+    let count = usize::try_from(end.saturating_sub(first)).unwrap_or(usize::MAX);
+    if count > ROWS_MAX {
+        return vec![(first, end)];
+    }
+    let step = lookup_rows(count) as u64;
+    (first..end).step_by(lookup_rows(count)).map(|from| (from, end.min(from + step))).collect()
+}
+
 /// Opens or creates the three files of one ledger in `folder`.
-pub(super) async fn sqlite_open(folder: &Path) -> Result<Pools<SqlitePool>, StoreError> {
-    let (log_read, log_write) =
-        sqlite_pools(&folder.join("log.db"), SqliteSynchronous::Full, SQLITE_LOG_READERS, true).await?;
-    let (vault_read, vault_write) =
-        sqlite_pools(&folder.join("vault.db"), SqliteSynchronous::Full, SQLITE_READERS, true).await?;
+pub(super) async fn sqlite_open(folder: &Path) -> Result<Files, StoreError> {
+    let (log_read, log_write) = sqlite_pools(&folder.join("log.db"), SqliteSynchronous::Full, true).await?;
+    let (vault_read, vault_write) = sqlite_pools(&folder.join("vault.db"), SqliteSynchronous::Full, true).await?;
     // Views can be rebuilt from the log, so losing their last commits to a power cut loses nothing.
-    let (views_read, views_write) =
-        sqlite_pools(&folder.join("views.db"), SqliteSynchronous::Normal, SQLITE_READERS, false).await?;
+    let (views_read, views_write) = sqlite_pools(&folder.join("views.db"), SqliteSynchronous::Normal, false).await?;
     let shred = log_write.clone();
-    Ok(Pools { log_read, log_write, vault_read, vault_write, views_read, views_write, shred })
+    let lookups = Lookups::new(folder);
+    Ok(Pools { log_read, log_write, vault_read, vault_write, views_read, views_write, shred, lookups })
 }
 
 /// Opens the three files of one ledger for reading only, whoever else has them open.
-pub(super) async fn sqlite_open_reading(folder: &Path) -> Result<Pools<SqlitePool>, StoreError> {
+pub(super) async fn sqlite_open_reading(folder: &Path) -> Result<Files, StoreError> {
     let open = async |name: &str| {
         let path = folder.join(name);
         let options = SqliteConnectOptions::new()
@@ -153,11 +164,12 @@ pub(super) async fn sqlite_open_reading(folder: &Path) -> Result<Pools<SqlitePoo
         views_read: views.clone(),
         views_write: views,
         shred: log,
+        lookups: Lookups::new(folder),
     })
 }
 
 /// Refuses a linked SQLite with known data loss, and a connection whose pragmas are not as asked.
-pub(super) async fn sqlite_check(pools: &Pools<SqlitePool>) -> Result<(), StoreError> {
+pub(super) async fn sqlite_check(pools: &Files) -> Result<(), StoreError> {
     let version: String = sqlx::query_scalar("SELECT sqlite_version()").fetch_one(&pools.log_read).await?;
     let mut numbers = version.split('.').map(|number| number.parse::<u32>().unwrap_or(0));
     let mut next = || numbers.next().unwrap_or(0);
@@ -247,5 +259,6 @@ pub(super) async fn postgres_open(url: &str) -> Result<Pools<PgPool>, StoreError
         views_read: append,
         views_write,
         shred,
+        lookups: (),
     })
 }

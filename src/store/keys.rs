@@ -3,6 +3,7 @@
 use futures_util::future::try_join_all;
 
 use super::db::{Db, lookup_rows, on_db};
+use super::lookup::Reading;
 use super::pack::{Packed, ROWS_MAX};
 use super::rows::{array, to_i64};
 use super::{Store, StoreError, sql};
@@ -121,13 +122,18 @@ impl Store {
 
     async fn deks_piece(&self, piece: &[(DekSlot, usize)]) -> Result<Vec<(usize, DekRow)>, StoreError> {
         let rows: Vec<(i64, Vec<u8>, i64, Vec<u8>)> = match &self.db {
-            Db::Sqlite(pools) => {
-                let mut packed = Packed::with_capacity(piece.len(), 56, 0);
-                for (slot, _) in piece {
-                    packed.row().fixed(&slot.owner).number(slot.class.into()).number(slot.quarter.into());
-                }
-                let query = sqlx::query_as(sql::sqlite::DEKS_AT).bind(self.key()).bind(packed.count);
-                query.bind(packed.heads).fetch_all(&pools.vault_read).await?
+            Db::Sqlite(files) => {
+                let (ledger, piece): (_, Vec<(i64, DekSlot)>) =
+                    (self.ledger, (0..).zip(piece.iter().map(|(slot, _)| *slot)).collect());
+                let read = move |reading: &Reading<'_>| {
+                    let bound = |(index, slot): &(i64, DekSlot)| {
+                        (*index, ledger.as_bytes(), slot.owner, slot.class, slot.quarter)
+                    };
+                    reading.each(sql::sqlite::DEK_AT, &piece, bound, |row| {
+                        Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
+                    })
+                };
+                files.lookups.vault.read(read).await?
             }
             Db::Postgres(pools) => {
                 sqlx::query_as(sql::postgres::DEKS_AT)

@@ -1,11 +1,10 @@
 //! Schema versions. A database newer than this program, or one whose past migrations were changed, is refused.
 
 use sqlx::migrate::{Migration, MigrationType, Migrator};
-use sqlx::sqlite::SqlitePool;
 use sqlx::{Executor, PgPool};
 
 use super::StoreError;
-use super::db::Pools;
+use super::db::Files;
 
 fn migrator(files: &[(i64, &'static str, &'static str)]) -> Migrator {
     Migrator::with_migrations(
@@ -51,7 +50,7 @@ const POSTGRES: &[(i64, &str, &str)] = &[
 ];
 
 /// Brings the three files of one ledger to this program's schema version.
-pub(super) async fn sqlite(pools: &Pools<SqlitePool>) -> Result<(), StoreError> {
+pub(super) async fn sqlite(pools: &Files) -> Result<(), StoreError> {
     for (files, pool) in
         [(SQLITE_LOG, &pools.log_write), (SQLITE_VAULT, &pools.vault_write), (SQLITE_VIEWS, &pools.views_write)]
     {

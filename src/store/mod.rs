@@ -18,6 +18,7 @@ pub mod index;
 mod keys;
 mod leases;
 mod lists;
+mod lookup;
 mod migrate;
 mod pack;
 mod payloads;
@@ -40,6 +41,7 @@ pub use checks::StartupReport;
 pub use heads::Head;
 pub use keys::{DekRow, DekSlot, NO_OWNER, SecretRow};
 pub use leases::Lease;
+pub use payloads::WholeEntry;
 pub use principals::{LedgerRow, PrincipalRow};
 pub use strays::{EntryColumns, Stray};
 
@@ -84,6 +86,15 @@ pub enum StoreError {
     /// The driver failed.
     #[error("database")]
     Database(#[from] sqlx::Error),
+    /// The driver failed in a lookup by key on SQLite.
+    #[error("database")]
+    Lookup(#[from] rusqlite::Error),
+    /// No connection came free in time.
+    #[error("no connection came free in time")]
+    Busy,
+    /// The store was closed.
+    #[error("the store is closed")]
+    Closed,
     /// The data directory cannot be used.
     #[error("cannot use {path}")]
     Folder {
@@ -99,7 +110,8 @@ pub enum StoreError {
 pub fn no_connection(error: &(dyn std::error::Error + 'static)) -> bool {
     let mut cause = Some(error);
     while let Some(error) = cause {
-        if matches!(error.downcast_ref(), Some(sqlx::Error::PoolTimedOut)) {
+        let late = matches!(error.downcast_ref(), Some(sqlx::Error::PoolTimedOut));
+        if late || matches!(error.downcast_ref(), Some(StoreError::Busy)) {
             return true;
         }
         cause = error.source();
@@ -197,6 +209,8 @@ impl Store {
     pub async fn close(&self) {
         match &self.db {
             Db::Sqlite(pools) => {
+                pools.lookups.log.close();
+                pools.lookups.vault.close();
                 for pool in [&pools.log_read, &pools.vault_read, &pools.views_read] {
                     pool.close().await;
                 }

@@ -8,28 +8,6 @@
 pub(super) const ROWS_MAX: usize = 4096;
 /// Width of a packed number: 20 ASCII digits hold any non-negative `i64`.
 pub(super) const NUMBER: usize = 20;
-/// Width of the length of bytes in a packed answer.
-const LENGTH: usize = 10;
-
-/// Rows of a number and bytes that a statement packed into one value: each is the number and the length of the bytes, in
-/// [`NUMBER`] and [`LENGTH`] digits, and the bytes. No value is no rows.
-pub(super) fn unpack(packed: Option<Vec<u8>>) -> Result<Vec<(i64, Vec<u8>)>, sqlx::Error> {
-    let wrong = || sqlx::Error::Decode("a packed answer is cut short".into());
-    let packed = packed.unwrap_or_default();
-    let (mut rest, mut rows) = (packed.as_slice(), Vec::new());
-    while !rest.is_empty() {
-        let (head, behind) = rest.split_at_checked(NUMBER + LENGTH).ok_or_else(wrong)?;
-        let (number, length) = head.split_at(NUMBER);
-        let digits = |bytes| std::str::from_utf8(bytes).map_err(|_| wrong());
-        let number: i64 = digits(number)?.parse().map_err(|_| wrong())?;
-        let length: usize = digits(length)?.parse().map_err(|_| wrong())?;
-        let (bytes, behind) = behind.split_at_checked(length).ok_or_else(wrong)?;
-        rows.push((number, bytes.to_vec()));
-        rest = behind;
-    }
-    Ok(rows)
-}
-
 /// Packed rows: `heads` holds `count` rows of equal width, `body` the bytes of variable length.
 #[derive(Debug, Default)]
 pub(super) struct Packed {
@@ -93,17 +71,5 @@ mod tests {
         assert_eq!(&packed.heads[..NUMBER], b"00000000000000000000");
         assert_eq!(&packed.heads[3 * NUMBER..4 * NUMBER], b"09223372036854775807");
         assert_eq!(packed.body, b"abc");
-    }
-
-    #[test]
-    fn a_packed_answer_is_unpacked_whole_or_not_at_all() {
-        let row = |number: i64, bytes: &[u8]| [format!("{number:020}{:010}", bytes.len()).as_bytes(), bytes].concat();
-        let rows = vec![(0, vec![0, 255, 0]), (i64::MAX, Vec::new()), (7, b"00000000000000000001".to_vec())];
-        let packed: Vec<u8> = rows.iter().flat_map(|(number, bytes)| row(*number, bytes)).collect();
-        assert_eq!(unpack(Some(packed.clone())).unwrap(), rows);
-        assert_eq!(unpack(None).unwrap(), []);
-        for end in [1, NUMBER, NUMBER + LENGTH, packed.len() - 1] {
-            assert!(unpack(Some(packed[..end].to_vec())).is_err(), "{end} bytes of it");
-        }
     }
 }

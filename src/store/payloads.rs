@@ -3,10 +3,13 @@
 //! A part's row has one number for a key, its slot: position * 256 + index in the entry's list of parts. Rows then append in
 //! order of the key, on SQLite to the table itself. What kind of part it is only the entry says, which is authentic.
 
+use std::collections::HashMap;
+
 use futures_util::future::try_join_all;
 
-use super::db::{Db, lookup_rows, on_db};
-use super::pack::{NUMBER, Packed, ROWS_MAX, unpack};
+use super::db::{Db, lookup_rows, on_db, range_pieces};
+use super::lookup::{Reading, numbered};
+use super::pack::{NUMBER, Packed, ROWS_MAX};
 use super::rows::{to_i64, to_u64};
 use super::{Store, StoreError, sql};
 
@@ -36,19 +39,26 @@ fn stored_part((slot, sealed): (i64, Vec<u8>)) -> Result<StoredPart, StoreError>
 
 /// Stored bytes of an entry, and its stored parts by part number.
 pub type WholeEntry = (Vec<u8>, Vec<(u8, Vec<u8>)>);
+/// A row of a number and bytes.
+type Numbered = (i64, Vec<u8>);
 
 impl Store {
     /// The stored bytes of an entry with its stored parts by part number; `None` past the end.
     pub async fn entry_with_parts(&self, position: u64) -> Result<Option<WholeEntry>, StoreError> {
-        let rows: Vec<(i64, Vec<u8>)> = on_db!(self.db, log_read, pool => {
-            sqlx::query_as(sql::ENTRY_WITH_PARTS)
-                .bind(self.key())
-                .bind(to_i64(position))
-                .bind(slot_bound(position))
-                .bind(slot_bound(position.saturating_add(1)))
-                .fetch_all(pool)
-                .await
-        })?;
+        let (at, first, end) = (to_i64(position), slot_bound(position), slot_bound(position.saturating_add(1)));
+        let rows: Vec<(i64, Vec<u8>)> = match &self.db {
+            Db::Sqlite(files) => {
+                let ledger = self.ledger;
+                let read = move |reading: &Reading<'_>| {
+                    reading.rows(sql::ENTRY_WITH_PARTS, (ledger.as_bytes(), at, first, end), numbered)
+                };
+                files.lookups.log.read(read).await?
+            }
+            Db::Postgres(pools) => {
+                let query = sqlx::query_as(sql::ENTRY_WITH_PARTS).bind(self.key()).bind(at);
+                query.bind(first).bind(end).fetch_all(&pools.log_read).await?
+            }
+        };
         let (mut entry, mut parts) = (None, Vec::new());
         for (slot, bytes) in rows {
             match u64::try_from(slot) {
@@ -59,28 +69,63 @@ impl Store {
         Ok(entry.map(|entry| (entry, parts)))
     }
 
-    /// The stored parts at the given places (position, part number), in no particular order; those that are gone are left out.
-    pub async fn parts_at(&self, places: &[(u64, u8)]) -> Result<Vec<StoredPart>, StoreError> {
-        let mut slots: Vec<u64> = places.iter().map(|(position, part)| slot(*position, *part)).collect();
-        slots.sort_unstable();
-        let pieces = slots.chunks(lookup_rows(slots.len())).map(|piece| self.parts_piece(piece));
-        let rows = try_join_all(pieces).await?.into_iter().flatten();
-        rows.map(stored_part).collect()
+    /// Entries at the given positions, each with those of its stored parts whose numbers `wanted` gives for its bytes; in no
+    /// particular order, and missing ones are left out.
+    pub async fn entries_with_parts(
+        &self,
+        positions: &[u64],
+        wanted: impl Fn(&[u8]) -> Vec<u8> + Clone + Send + 'static,
+    ) -> Result<Vec<(u64, WholeEntry)>, StoreError> {
+        let mut positions: Vec<i64> = positions.iter().map(|position| to_i64(*position)).collect();
+        // In order of the rows, so that neighbours share a page.
+        positions.sort_unstable();
+        positions.dedup();
+        let pieces =
+            positions.chunks(lookup_rows(positions.len())).map(|piece| self.whole_piece(piece, wanted.clone()));
+        let mut found: HashMap<u64, WholeEntry> = HashMap::with_capacity(positions.len());
+        for (entries, parts) in try_join_all(pieces).await? {
+            for (position, entry) in entries {
+                found.insert(to_u64("entries", position)?, (entry, Vec::new()));
+            }
+            for row in parts {
+                let (position, part, sealed) = stored_part(row)?;
+                if let Some((_, parts)) = found.get_mut(&position) {
+                    parts.push((part, sealed));
+                }
+            }
+        }
+        Ok(found.into_iter().collect())
     }
 
-    async fn parts_piece(&self, slots: &[u64]) -> Result<Vec<(i64, Vec<u8>)>, sqlx::Error> {
+    async fn whole_piece(
+        &self,
+        positions: &[i64],
+        wanted: impl Fn(&[u8]) -> Vec<u8> + Send + 'static,
+    ) -> Result<(Vec<Numbered>, Vec<Numbered>), StoreError> {
+        let slots = move |entries: &[Numbered]| -> Vec<i64> {
+            let of = |(position, entry): &Numbered| {
+                let first = position.saturating_mul(256);
+                wanted(entry).into_iter().map(move |part| first + i64::from(part))
+            };
+            entries.iter().flat_map(of).collect()
+        };
         match &self.db {
-            Db::Sqlite(pools) => {
-                let mut packed = Packed::with_capacity(slots.len(), NUMBER, 0);
-                for slot in slots {
-                    packed.row().number(*slot);
-                }
-                let query = sqlx::query_scalar(sql::sqlite::PARTS_AT).bind(self.key());
-                unpack(query.bind(packed.count).bind(packed.heads).fetch_one(&pools.log_read).await?)
+            Db::Sqlite(files) => {
+                let (ledger, positions) = (self.ledger, positions.to_vec());
+                let read = move |reading: &Reading<'_>| {
+                    let bound = |key: &i64| (ledger.as_bytes(), *key);
+                    let entries = reading.each(sql::sqlite::ENTRY_AT, &positions, bound, numbered)?;
+                    let parts = reading.each(sql::sqlite::PART_AT, &slots(&entries), bound, numbered)?;
+                    Ok((entries, parts))
+                };
+                files.lookups.log.read(read).await
             }
             Db::Postgres(pools) => {
-                let slots: Vec<i64> = slots.iter().map(|slot| to_i64(*slot)).collect();
-                sqlx::query_as(sql::postgres::PARTS_AT).bind(self.key()).bind(slots).fetch_all(&pools.log_read).await
+                let query = sqlx::query_as(sql::postgres::ENTRIES_AT).bind(self.key());
+                let entries: Vec<Numbered> = query.bind(positions).fetch_all(&pools.log_read).await?;
+                let query = sqlx::query_as(sql::postgres::PARTS_AT).bind(self.key());
+                let parts = query.bind(slots(&entries)).fetch_all(&pools.log_read).await?;
+                Ok((entries, parts))
             }
         }
     }
@@ -98,24 +143,25 @@ impl Store {
 
     /// Part 0 of the entries in `[first, end)`, where stored, in order: the public or the business part of nearly all.
     pub async fn first_parts_from(&self, first: u64, end: u64) -> Result<Vec<StoredPart>, StoreError> {
-        if let Some(positions) = self.listed(first, end) {
-            let places: Vec<(u64, u8)> = positions.into_iter().map(|position| (position, 0)).collect();
-            let mut parts = self.parts_at(&places).await?;
-            parts.sort_unstable_by_key(|(position, ..)| *position);
-            return Ok(parts);
-        }
         self.parts_read(sql::FIRST_PARTS_FROM, first, end).await
     }
 
     async fn parts_read(&self, statement: &'static str, first: u64, end: u64) -> Result<Vec<StoredPart>, StoreError> {
-        let rows: Vec<(i64, Vec<u8>)> = on_db!(self.db, log_read, pool => {
-            sqlx::query_as(statement)
-                .bind(self.key())
-                .bind(slot_bound(first))
-                .bind(slot_bound(end))
-                .fetch_all(pool)
-                .await
-        })?;
+        let rows: Vec<(i64, Vec<u8>)> = match &self.db {
+            Db::Sqlite(files) => {
+                let pieces = range_pieces(first, end).into_iter().map(|(first, end)| {
+                    let (ledger, first, end) = (self.ledger, slot_bound(first), slot_bound(end));
+                    let read =
+                        move |reading: &Reading<'_>| reading.rows(statement, (ledger.as_bytes(), first, end), numbered);
+                    files.lookups.log.read(read)
+                });
+                try_join_all(pieces).await?.concat()
+            }
+            Db::Postgres(pools) => {
+                let query = sqlx::query_as(statement).bind(self.key());
+                query.bind(slot_bound(first)).bind(slot_bound(end)).fetch_all(&pools.log_read).await?
+            }
+        };
         rows.into_iter().map(stored_part).collect()
     }
 

@@ -4,7 +4,6 @@
 pub(super) const HEAD_READ: &str = "SELECT size, leaf, recorded, epoch FROM heads WHERE ledger = $1";
 pub(super) const HEAD_FENCE: &str = "UPDATE heads SET epoch = $2 WHERE ledger = $1 AND epoch < $2";
 
-pub(super) const ENTRY_AT: &str = "SELECT entry FROM entries WHERE ledger = $1 AND position = $2";
 pub(super) const ENTRIES_FROM: &str = "SELECT position, entry FROM entries \
      WHERE ledger = $1 AND position >= $2 AND position < $3 ORDER BY position";
 pub(super) const ENTRIES_COUNT: &str = "SELECT COUNT(*) FROM entries WHERE ledger = $1";
@@ -90,7 +89,6 @@ pub(super) const LIST_CHUNK: &str = "SELECT tokens FROM list_chunks WHERE ledger
 pub(super) const SHARED: &[&str] = &[
     HEAD_READ,
     HEAD_FENCE,
-    ENTRY_AT,
     ENTRIES_FROM,
     ENTRIES_COUNT,
     ENTRY_WITH_PARTS,
@@ -161,25 +159,20 @@ pub(super) mod sqlite {
         ""
     );
     pub(in crate::store) const APPEND_MORE: &str = append_text!("", "");
-    /// Entries at the given positions, packed into one row (`pack::unpack`): every row of an answer wakes the thread that waits for it,
-    /// which cost more than reading it. A text of SQLite is bytes with a length, so that nothing is lost on the way there and back.
-    pub(in crate::store) const ENTRIES_AT: &str = "SELECT CAST(group_concat(printf('%020d%010d', e.position, length(e.entry)) || \
-         CAST(e.entry AS TEXT), '') AS BLOB) FROM series r CROSS JOIN entries e \
-         WHERE r.i < $2 AND e.ledger = $1 AND e.position = CAST(substr($3, r.i * 20 + 1, 20) AS INTEGER)";
-    /// Parts at the given slots, packed likewise. The plus keeps the planner from indexing the whole table by ledger for one question.
-    pub(in crate::store) const PARTS_AT: &str = "SELECT CAST(group_concat(printf('%020d%010d', p.slot, length(p.sealed)) || \
-         CAST(p.sealed AS TEXT), '') AS BLOB) FROM series r CROSS JOIN payloads p \
-         WHERE r.i < $2 AND +p.ledger = $1 AND p.slot = CAST(substr($3, r.i * 20 + 1, 20) AS INTEGER)";
+    /// By their keys, one row a question (`lookup`).
+    pub(in crate::store) const ENTRY_AT: &str =
+        "SELECT position, entry FROM entries WHERE ledger = $1 AND position = $2";
+    /// The plus keeps the planner from indexing the whole table by ledger for one question.
+    pub(in crate::store) const PART_AT: &str = "SELECT slot, sealed FROM payloads WHERE +ledger = $1 AND slot = $2";
+    /// With the number of the question before the key.
+    pub(in crate::store) const DEK_AT: &str = "SELECT $1, key_id, epoch, wrapped FROM deks \
+         WHERE ledger = $2 AND owner = $3 AND class = $4 AND quarter = $5";
     /// Rows of 132 bytes: owner 16, class 20, quarter 20, key id 16, epoch 20, then where the wrapped key stands in the body.
     pub(in crate::store) const DEKS_INSERT: &str = "INSERT INTO deks (ledger, owner, class, quarter, key_id, epoch, wrapped) SELECT $1, substr($3, i * 132 + 1, 16), \
          CAST(substr($3, i * 132 + 17, 20) AS INTEGER), CAST(substr($3, i * 132 + 37, 20) AS INTEGER), \
          substr($3, i * 132 + 57, 16), CAST(substr($3, i * 132 + 73, 20) AS INTEGER), \
          substr($4, CAST(substr($3, i * 132 + 93, 20) AS INTEGER), CAST(substr($3, i * 132 + 113, 20) AS INTEGER)) FROM series r WHERE i < $2 \
          ON CONFLICT (ledger, owner, class, quarter) DO NOTHING";
-    pub(in crate::store) const DEKS_AT: &str = "SELECT r.i, d.key_id, d.epoch, d.wrapped \
-         FROM series r CROSS JOIN deks d WHERE r.i < $2 AND d.ledger = $1 \
-         AND d.owner = substr($3, r.i * 56 + 1, 16) AND d.class = CAST(substr($3, r.i * 56 + 17, 20) AS INTEGER) \
-         AND d.quarter = CAST(substr($3, r.i * 56 + 37, 20) AS INTEGER)";
     pub(in crate::store) const DEKS_DELETE: &str = "DELETE FROM deks WHERE ledger = $1 AND (owner, class, quarter) IN (SELECT substr($3, i * 56 + 1, 16), \
          CAST(substr($3, i * 56 + 17, 20) AS INTEGER), CAST(substr($3, i * 56 + 37, 20) AS INTEGER) \
          FROM series r WHERE i < $2)";
@@ -188,8 +181,7 @@ pub(super) mod sqlite {
 
     /// Statements that stand alone; the tests append to prepare the others.
     #[cfg(test)]
-    pub(in crate::store) const ALL: &[&str] =
-        &[ENTRIES_AT, PARTS_AT, DEKS_INSERT, DEKS_AT, DEKS_DELETE, PAYLOADS_DELETE];
+    pub(in crate::store) const ALL: &[&str] = &[ENTRY_AT, PART_AT, DEK_AT, DEKS_INSERT, DEKS_DELETE, PAYLOADS_DELETE];
 }
 
 /// Bulk statements for Postgres, with one array a column.

@@ -12,7 +12,7 @@ use std::os::unix::fs::FileExt;
 
 use sqlx::{Executor, SqlitePool};
 
-use super::db::{Db, Pools, SQLITE_PAGE_BYTES};
+use super::db::{Db, Files, SQLITE_PAGE_BYTES};
 use super::{Store, StoreError};
 
 /// Above this a passive copy starts.
@@ -59,7 +59,7 @@ impl WalFile {
     }
 }
 
-impl Pools<SqlitePool> {
+impl Files {
     fn reader(&self, file: WalFile) -> &SqlitePool {
         match file {
             WalFile::Log => &self.log_read,

@@ -123,6 +123,8 @@ fn a_store_without_a_free_connection_is_busy_and_any_other_failure_is_internal()
     assert_eq!(nested.code.name, "store_busy");
     let decision = Problem::from(DecideError::Read(ReadError::Store(StoreError::Database(sqlx::Error::PoolTimedOut))));
     assert_eq!(decision.code.name, "store_busy", "no answer, and no failure either");
+    let lookup = Problem::from(ReadError::Store(StoreError::Busy));
+    assert_eq!(lookup.code.name, "store_busy", "lookups by key have connections of their own");
     let broken = Problem::from(StoreError::Database(sqlx::Error::PoolClosed));
     assert_eq!((broken.code.status.as_u16(), broken.code.name), (500, "internal"));
 }
