@@ -245,6 +245,7 @@ impl App {
         let checkpoints = Checkpoints::start(ledger, archive.clone()).await?;
         lease::start(ledger).await;
         wal::start(ledger);
+        ledger.noted_start();
         seal_subjects::start(ledger);
         erase::start(ledger, archive);
         retention::start(ledger);

@@ -154,6 +154,8 @@ pub struct Ledger {
     /// Held while keys are being destroyed: erasures and retention go one after the other.
     pub destroying: tokio::sync::Mutex<()>,
     pub(super) noted: Mutex<super::noted::Noted>,
+    /// Held while the log is read for them.
+    pub(super) noted_reading: tokio::sync::Mutex<()>,
     pub(super) horizons: tokio::sync::Mutex<super::horizon::Horizons>,
     pub(super) lists: tokio::sync::Mutex<super::lists::Lists>,
     /// Held while a list is taken in.
@@ -216,6 +218,7 @@ impl Ledger {
             erased_elsewhere: Mutex::new(Vec::new()),
             destroying: tokio::sync::Mutex::new(()),
             noted: Mutex::default(),
+            noted_reading: tokio::sync::Mutex::new(()),
             horizons: tokio::sync::Mutex::default(),
             lists: tokio::sync::Mutex::default(),
             importing: tokio::sync::Mutex::new(()),
@@ -554,6 +557,7 @@ impl Ledger {
         let Some(tail) = self.index_read().frozen() else { return Ok(()) };
         let runs = index::write_runs(folder, &tail, end)?;
         self.index_write().install(runs);
+        self.noted_keep(end);
         loop {
             let Some(plan) = self.index_read().merge_due() else { return Ok(()) };
             let merged = index::write_merged(&plan)?;

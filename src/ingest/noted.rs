@@ -2,10 +2,11 @@
 //! quarantine have no person whose history would lead to them, and a decision must not wait for a projection. Their
 //! positions are kept at hand.
 //!
-//! The list is derived: a start reads it from `policy.positions` in the ledger's folder and the rest from the log.
+//! The list is derived. `policy.positions` in the ledger's folder keeps it as far as the index has runs, and a start looks at every
+//! entry behind those anyway; where there is no such file, the whole log is read for it, once.
 
 use std::path::PathBuf;
-use std::sync::PoisonError;
+use std::sync::{Arc, MutexGuard, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
@@ -89,16 +90,84 @@ impl Noted {
     fn after(&mut self, reader: NotedFor, known: usize) -> Vec<u64> {
         self.list(reader).get(known..).unwrap_or_default().to_vec()
     }
+
+    /// Becomes what was `found` of the log's beginning, and what came since behind it.
+    fn complete(&mut self, mut found: Noted) {
+        if self.ready {
+            return;
+        }
+        for (list, later) in found.positions.iter_mut().zip(&self.positions) {
+            list.extend(later.iter().filter(|at| **at >= found.through));
+        }
+        *self = Noted { ready: true, ..found };
+    }
+
+    /// What stands before a position.
+    fn before(&self, through: u64) -> Noted {
+        let positions = self.positions.each_ref().map(|list| {
+            let end = list.partition_point(|at| *at < through);
+            list.get(..end).unwrap_or_default().to_vec()
+        });
+        Noted { version: VERSION, through, positions, ready: false }
+    }
 }
 
 impl Ledger {
     /// Keeps the position of an entry that is part of the policy.
     pub(super) fn note(&self, position: u64, readers: &[NotedFor]) {
-        self.noted.lock().unwrap_or_else(PoisonError::into_inner).add(position, readers);
+        self.noted_lock().add(position, readers);
     }
 
     fn noted_file(&self) -> PathBuf {
         self.folder.join("policy.positions")
+    }
+
+    fn noted_lock(&self) -> MutexGuard<'_, Noted> {
+        self.noted.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What an earlier process kept. A file that does not read, or is of a longer log, is as good as none.
+    fn noted_kept(&self) -> Noted {
+        let kept = std::fs::read(self.noted_file()).ok().and_then(|bytes| serde_json::from_slice::<Noted>(&bytes).ok());
+        kept.filter(|kept| kept.through <= self.size() && kept.version == VERSION).unwrap_or_default()
+    }
+
+    /// Takes up what was kept, where that reaches to `read_from`: every entry from there on was looked at by this process.
+    pub(super) fn noted_resume(&self, read_from: u64) {
+        let kept = self.noted_kept();
+        if kept.through >= read_from {
+            self.noted_lock().complete(kept);
+        }
+    }
+
+    /// Keeps the list up to a position, from which on a start will look at every entry. Nothing to keep while it is not whole.
+    pub(super) fn noted_keep(&self, through: u64) {
+        let kept = {
+            let noted = self.noted_lock();
+            noted.ready.then(|| noted.before(through))
+        };
+        let written = kept.map(|kept| serde_json::to_vec(&kept).map(|text| std::fs::write(self.noted_file(), text)));
+        if let Some(Ok(Err(error))) = written {
+            tracing::warn!(error = %error, "policy.positions cannot be kept; the next start reads the log for it");
+        }
+    }
+
+    /// Has the list read now where it is not at hand, so that no decision waits for it.
+    pub fn noted_start(self: &Arc<Ledger>) {
+        if self.noted_lock().ready {
+            return;
+        }
+        let ledger = Arc::clone(self);
+        self.tasks.spawn(async move {
+            tokio::select! {
+                read = ledger.noted_from(NotedFor::Gate, usize::MAX) => {
+                    if let Err(error) = read {
+                        tracing::warn!(error = %error, "policy.positions cannot be made yet");
+                    }
+                }
+                () = ledger.tasks.stopping() => {}
+            }
+        });
     }
 
     /// Positions of one reader's noted entries that are committed, in order, without the first `known`. The first call of a process may
@@ -107,16 +176,16 @@ impl Ledger {
     /// # Errors
     /// [`ReadError`] when the log cannot be read.
     pub async fn noted_from(&self, reader: NotedFor, known: usize) -> Result<Vec<u64>, ReadError> {
-        {
-            let mut noted = self.noted.lock().unwrap_or_else(PoisonError::into_inner);
-            if noted.ready {
-                return Ok(noted.after(reader, known));
-            }
+        if let Some(found) = self.noted_after(reader, known) {
+            return Ok(found);
+        }
+        // Whoever comes meanwhile waits for this reading instead of making one of his own.
+        let _reading = self.noted_reading.lock().await;
+        if let Some(found) = self.noted_after(reader, known) {
+            return Ok(found);
         }
         let size = self.size();
-        // A file that does not read, or is of a longer log, is as good as none.
-        let kept = std::fs::read(self.noted_file()).ok().and_then(|bytes| serde_json::from_slice::<Noted>(&bytes).ok());
-        let mut found = kept.filter(|kept| kept.through <= size && kept.version == VERSION).unwrap_or_default();
+        let mut found = self.noted_kept();
         while found.through < size {
             let end = size.min(found.through + CHUNK);
             for (position, bytes) in self.store().entries_from(found.through, end).await? {
@@ -125,21 +194,14 @@ impl Ledger {
             }
             found.through = end;
         }
-        found.version = VERSION;
-        if let Ok(text) = serde_json::to_vec(&found)
-            && let Err(error) = std::fs::write(self.noted_file(), text)
-        {
-            tracing::warn!(error = %error, "policy.positions cannot be kept; the next start reads the log again");
-        }
-        let mut noted = self.noted.lock().unwrap_or_else(PoisonError::into_inner);
-        if !noted.ready {
-            // What was committed while the log was read is behind what was read.
-            for (list, later) in found.positions.iter_mut().zip(&noted.positions) {
-                list.extend(later.iter().filter(|at| **at >= found.through));
-            }
-            *noted = Noted { ready: true, ..found };
-        }
-        Ok(noted.after(reader, known))
+        self.noted_lock().complete(found);
+        self.noted_keep(size);
+        Ok(self.noted_lock().after(reader, known))
+    }
+
+    fn noted_after(&self, reader: NotedFor, known: usize) -> Option<Vec<u64>> {
+        let mut noted = self.noted_lock();
+        noted.ready.then(|| noted.after(reader, known))
     }
 }
 

@@ -57,8 +57,12 @@ impl Ledger {
             return Err(log(size, "subtree hashes reach beyond the head"));
         }
         *self.tree_write() = tree;
-        let Some(head) = head else { return Ok(()) };
-        self.catch_up_to(head).await
+        let read_from = self.index_read().covered();
+        if let Some(head) = head {
+            self.catch_up_to(head).await?;
+        }
+        self.noted_resume(read_from);
+        Ok(())
     }
 
     /// Takes in what was committed since, by this process before it lost its way or by another server.

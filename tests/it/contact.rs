@@ -276,9 +276,6 @@ async fn policy_events_bind_from_their_acknowledgement_on() {
     assert_eq!(reasons(&bench.ledger, &gate).await, ["DNC_SCRUB_STALE", "STATE_EMERGENCY"]);
     bench.reopen().await;
     assert_eq!(reasons(&bench.ledger, &Gate::default()).await, ["DNC_SCRUB_STALE", "STATE_EMERGENCY"]);
-    std::fs::remove_file(bench.ledger.folder.join("policy.positions")).unwrap();
-    bench.reopen().await;
-    assert_eq!(reasons(&bench.ledger, &Gate::default()).await, ["DNC_SCRUB_STALE", "STATE_EMERGENCY"]);
 }
 
 /// A text that could not be recorded may be a STOP: contact waits until a person has looked.

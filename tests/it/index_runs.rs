@@ -5,8 +5,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use serde_json::{Value, json};
 use tallystick::chain::decode::EntryRef;
 use tallystick::domain::ids::SubjectId;
+use tallystick::ingest::noted::NotedFor;
 use tallystick::ingest::{Limits, Receipt};
 use tallystick::store::index::SubjectHead;
 
@@ -180,4 +182,41 @@ async fn runs_beyond_the_log_are_thrown_away() {
     fresh.reopen().await;
     assert_eq!(runs(&fresh), [] as [PathBuf; 0]);
     recorded(post(&fresh.ledger, script::event(0, 300)).await);
+}
+
+/// What the policy is made of is kept beside the index, and a start looks at what came behind it. The twin: what the file leaves out
+/// stays out, so nothing read the log for it.
+#[tokio::test(flavor = "multi_thread")]
+async fn positions_of_the_policy_are_taken_up_and_the_log_is_not_read_for_them() {
+    let (mut bench, _) = with_runs(&Engine::Sqlite, 44).await;
+    let emergency = |id: &str| {
+        json!({
+            "specversion": "1.0", "id": id, "source": "/test", "type": "policy.emergency_declared",
+            "data": { "state": "NY", "until": "2026-11-30T00:00:00Z" }
+        })
+    };
+    let noted = async |bench: &Bench| bench.ledger.noted_from(NotedFor::Gate, 0).await.unwrap();
+    let first = recorded(post(&bench.ledger, emergency("e1")).await).position;
+    let file = bench.ledger.folder.join("policy.positions");
+    let kept = || serde_json::from_slice::<Value>(&fs::read(&file).unwrap()).unwrap();
+    let mut more = 3_000_000;
+    while kept()["through"].as_u64().unwrap() <= first {
+        let events = (more..more + 300).map(|number| received(script::event(number, 300))).collect();
+        bench.ledger.submit(events, options()).await.unwrap().into_iter().map(recorded).for_each(drop);
+        more += 300;
+        tokio::time::sleep(Duration::from_millis(30)).await;
+    }
+    let second = recorded(post(&bench.ledger, emergency("e2")).await).position;
+    assert_eq!(noted(&bench).await, [first, second]);
+    assert_eq!(kept()["positions"][0], json!([first]), "as far as the index has runs");
+    bench.reopen().await;
+    assert_eq!(noted(&bench).await, [first, second]);
+    let mut less = kept();
+    less["positions"][0] = json!([]);
+    fs::write(&file, less.to_string()).unwrap();
+    bench.reopen().await;
+    assert_eq!(noted(&bench).await, [second]);
+    fs::remove_file(&file).unwrap();
+    bench.reopen().await;
+    assert_eq!(noted(&bench).await, [first, second], "without a file the log tells");
 }
