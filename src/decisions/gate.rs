@@ -380,6 +380,19 @@ fn subjects_of(ledger: &Ledger, asked: &Asked) -> Result<Vec<SubjectId>, DecideE
     Ok(found)
 }
 
+/// A decision as the event that it is recorded as.
+#[derive(serde::Serialize)]
+struct Recorded<'a> {
+    specversion: &'a str,
+    id: &'a str,
+    source: &'a str,
+    #[serde(rename = "type")]
+    event_type: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    subject: Option<String>,
+    data: &'a serde_json::Value,
+}
+
 /// Records the answer; `None` when a cited head moved and all must be done again.
 async fn record(
     ledger: &Ledger,
@@ -394,16 +407,19 @@ async fn record(
     let Gathered { heads, lists, known_at, .. } = &gathered;
     let basis = Basis { decision: &decision, pack, heads, lists, known_at: *known_at };
     let data = event_data(asked, &gathered.facts, &answer, &basis);
-    let mut event = serde_json::json!({
-        "specversion": "1.0", "id": decision, "source": "/tallystick", "type": "decision.contact_recorded", "data": data,
-    });
     let known = gathered.heads.iter().find(|(_, head)| head.is_some()).map(|(subject, _)| *subject);
-    if let (Some(subject), serde_json::Value::Object(event)) = (known, &mut event) {
-        event.insert("subject".to_owned(), serde_json::Value::String(subject.to_string()));
-    }
+    let event = Recorded {
+        specversion: "1.0",
+        id: &decision,
+        source: "/tallystick",
+        event_type: "decision.contact_recorded",
+        subject: known.map(|subject| subject.to_string()),
+        data: &data,
+    };
+    let event = serde_json::to_vec(&event).map_err(|error| DecideError::Refused(error.to_string()))?;
     let cites = gathered.heads.iter().map(|(subject, head)| (*subject, head.map(|(_, position)| position))).collect();
     let options = SubmitOptions { actor, strict: false, dry_run: false, now, service: true, closing: None };
-    let outcomes = ledger.submit_citing(vec![Received { raw: event.to_string().into() }], options, cites).await?;
+    let outcomes = ledger.submit_citing(vec![Received { raw: event.into() }], options, cites).await?;
     let receipt = match outcomes.into_iter().next() {
         Some(Outcome::Recorded(receipt)) => receipt,
         Some(Outcome::Refused { code: "head_moved", .. }) => return Ok(None),

@@ -31,8 +31,8 @@ pub(super) fn event_data(asked: &Asked, facts: &Facts, answer: &Answer, basis: &
     };
     put("decision", json!(basis.decision));
     put("known_at", json!(basis.known_at));
-    put("heads", json!(heads_json(basis.heads)));
-    put("lists", json!(lists_json(basis.lists)));
+    put("heads", Value::Array(heads_json(basis.heads)));
+    put("lists", Value::Array(lists_json(basis.lists)));
     put("recipient_party", json!(asked.recipient_party));
     put("topic", json!(asked.topic));
     put("campaign", json!(asked.campaign));
@@ -81,7 +81,6 @@ pub(super) fn answer_data(pack: &Pack, facts: &Facts, answer: &Answer) -> Map<St
         "allow": answer.allow,
         "reasons": names(&answer.reasons),
         "warnings": names(&answer.warnings),
-        "rules": rules,
         "channel": contact.channel,
         "technology": contact.technology,
         "purpose": contact.purpose,
@@ -92,13 +91,14 @@ pub(super) fn answer_data(pack: &Pack, facts: &Facts, answer: &Answer) -> Map<St
         "expires_at": expires_at(pack, facts, answer),
         "states": answer.states,
         "zones": answer.zones,
-        "local_times": local,
         "grant_position": answer.grant,
     });
-    match all {
-        Value::Object(all) => all.into_iter().filter(|(_, value)| !value.is_null()).collect(),
-        _ => Map::new(),
-    }
+    let Value::Object(mut all) = all else { return Map::new() };
+    all.retain(|_, value| !value.is_null());
+    // Moved, not written by the macro, which would copy them.
+    all.insert("rules".to_owned(), Value::Array(rules));
+    all.insert("local_times".to_owned(), Value::Array(local));
+    all
 }
 
 /// Until when an allow may be used: a minute, or the last second before a window closes or a consent ends.

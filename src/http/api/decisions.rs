@@ -83,7 +83,7 @@ pub async fn decision_contact(caller: Caller, request: Request) -> Result<Respon
 
 /// The answer of the gate, as clients see it.
 pub fn view_of(decided: &Decided) -> Value {
-    let mut view = shown(decided.data.as_object().cloned().unwrap_or_default());
+    let mut view = shown(decided.data.as_object().unwrap_or(&Map::new()));
     view.insert("decision".to_owned(), json!(decided.decision));
     view.insert("position".to_owned(), json!(decided.receipt.position));
     view.insert("subject".to_owned(), json!(decided.receipt.subject));
@@ -92,9 +92,9 @@ pub fn view_of(decided: &Decided) -> Value {
 }
 
 /// The data of a decision without what is the person's; what is not so is said as null.
-fn shown(data: Map<String, Value>) -> Map<String, Value> {
-    let mut view: Map<String, Value> =
-        data.into_iter().filter(|(name, _)| !WITHHELD.contains(&name.as_str())).collect();
+fn shown(data: &Map<String, Value>) -> Map<String, Value> {
+    let told = data.iter().filter(|(name, _)| !WITHHELD.contains(&name.as_str()));
+    let mut view: Map<String, Value> = told.map(|(name, value)| (name.clone(), value.clone())).collect();
     for name in ["next_allowed_at", "honor_by", "expires_at"] {
         view.entry(name).or_insert(Value::Null);
     }
@@ -105,7 +105,7 @@ fn shown(data: Map<String, Value>) -> Map<String, Value> {
 }
 
 fn stored_view(stored: &Stored) -> Map<String, Value> {
-    let mut view = shown(stored.data.clone());
+    let mut view = shown(&stored.data);
     view.insert("position".to_owned(), json!(stored.position));
     view.insert("subject".to_owned(), json!(stored.subject));
     view.insert("recorded".to_owned(), json!(stored.recorded));
