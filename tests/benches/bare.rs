@@ -27,6 +27,36 @@ pub fn sync_latency(folder: &Path) -> String {
     format!("p50 {:.2} ms, p99 {:.2} ms", times[100].as_secs_f64() * 1e3, times[197].as_secs_f64() * 1e3)
 }
 
+/// What the device alone makes of records of `bytes` that come at a fixed rate: all that are due are written together, over blocks
+/// that the file has already, and synced. How long each waited from when it was due.
+pub fn device(folder: &Path, per_second: u64, seconds: u64, bytes: usize) -> Vec<Duration> {
+    let file = File::create(folder.join("sync")).unwrap();
+    let (length, zeros) = (64_u64 << 20, vec![0; 1 << 20]);
+    (0..length >> 20).for_each(|piece| file.write_all_at(&zeros, piece << 20).unwrap());
+    file.sync_all().unwrap();
+    let (started, count) = (Instant::now(), per_second * seconds);
+    let due = |record: u64| Duration::from_nanos(record * 1_000_000_000 / per_second);
+    let (mut waited, mut written, mut at) = (Vec::new(), 0, 0);
+    while written < count {
+        let now = started.elapsed();
+        let end = (written..count).find(|record| due(*record) > now).unwrap_or(count);
+        if end == written {
+            std::thread::sleep(due(written).saturating_sub(now));
+            continue;
+        }
+        let size = usize::try_from(end - written).unwrap() * bytes;
+        at = if at + size as u64 > length { 0 } else { at };
+        file.write_all_at(&vec![7; size], at).unwrap();
+        file.sync_data().unwrap();
+        at += size as u64;
+        let done = started.elapsed();
+        waited.extend((written..end).map(|record| done.saturating_sub(due(record))));
+        written = end;
+    }
+    waited.sort_unstable();
+    waited
+}
+
 pub async fn sqlite(folder: &Path) -> f64 {
     let options = SqliteConnectOptions::new()
         .filename(folder.join("bare.db"))
