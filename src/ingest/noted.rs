@@ -1,6 +1,6 @@
 //! Where the policy of a ledger stands in its log: emergencies, registrations, switches, kept suppression tokens and items in
-//! quarantine have no person whose history would lead to them, and a decision must not wait for a projection. Their
-//! positions are kept at hand.
+//! quarantine have no person whose history would lead to them, and a decision must not wait for a projection. So with rights requests
+//! and holds, which are asked for all at once. Their positions are kept at hand.
 //!
 //! The list is derived. `policy.positions` in the ledger's folder keeps it as far as the index has runs, and a start looks at every
 //! entry behind those anyway; where there is no such file, the whole log is read for it, once.
@@ -17,7 +17,7 @@ use crate::chain::decode::EntryRef;
 /// Entries read at a time.
 const CHUNK: u64 = 4_096;
 /// Raised whenever [`noted_for`] learns a type: a file of an earlier version lacks its entries.
-const VERSION: u32 = 5;
+const VERSION: u32 = 6;
 
 /// Who reads noted entries. Each has a list of his own: routing decisions come by the million, and the gate must not look at them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,6 +30,8 @@ pub enum NotedFor {
     Retention,
     /// The lane of routing and scores.
     Routing,
+    /// Privacy requests and holds.
+    Matters,
 }
 
 /// Positions of noted entries, and how far the log was read for them.
@@ -40,7 +42,7 @@ pub(super) struct Noted {
     version: u32,
     through: u64,
     /// By who reads them.
-    positions: [Vec<u64>; 4],
+    positions: [Vec<u64>; 5],
     #[serde(skip)]
     ready: bool,
 }
@@ -63,18 +65,28 @@ pub(super) fn noted_for(event_type: &str) -> &'static [NotedFor] {
         | "quarantine.resolved"
         | "quarantine.translated" => &[NotedFor::Gate],
         "retention.completed" => &[NotedFor::Retention],
+        "hold.placed"
+        | "hold.released"
+        | "privacy.notice_sent"
+        | "privacy.recipient_notified"
+        | "privacy.request_completed"
+        | "privacy.request_denied"
+        | "privacy.request_extended"
+        | "privacy.request_received"
+        | "privacy.request_verified" => &[NotedFor::Matters],
         _ => &[],
     }
 }
 
 impl Noted {
     fn list(&mut self, reader: NotedFor) -> &mut Vec<u64> {
-        let [gate, lists, retention, routing] = &mut self.positions;
+        let [gate, lists, retention, routing, matters] = &mut self.positions;
         match reader {
             NotedFor::Gate => gate,
             NotedFor::Lists => lists,
             NotedFor::Retention => retention,
             NotedFor::Routing => routing,
+            NotedFor::Matters => matters,
         }
     }
 

@@ -1,6 +1,6 @@
 //! Rights requests and legal holds as they stand, folded from the log itself: whoever recorded something sees it at once.
 //!
-//! The fold keeps its place and reads only what is new; nothing of it is stored, so there is nothing that an erasure would
+//! The fold keeps its place and reads only what is new, where the list of such entries (`ingest/noted.rs`) says; nothing of it is stored, so there is nothing that an erasure would
 //! have to reach. What it holds is pseudonymous: names and texts are opened when one request is read.
 
 use std::collections::BTreeMap;
@@ -8,18 +8,18 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::chain::decode::EntryRef;
 use crate::domain::hold::Hold;
 use crate::domain::ids::SubjectId;
 use crate::domain::parts::{PartKind, RetentionClass};
 use crate::domain::privacy::{Answered, Identity, Request};
 use crate::domain::time::{MICROS_PER_DAY, Timestamp};
 use crate::ingest::Ledger;
+use crate::ingest::noted::NotedFor;
 use crate::ingest::read::Opened;
 use crate::policy::rights::{Clock, Rights, Verify};
 
 /// Entries read at a time.
-const READ_ENTRIES: u64 = 4096;
+const READ_ENTRIES: usize = 1_000;
 
 /// Why the log cannot be folded.
 #[derive(Debug, thiserror::Error)]
@@ -35,7 +35,8 @@ pub enum MattersError {
 /// All requests and holds of a ledger.
 #[derive(Debug, Default)]
 pub struct Matters {
-    next: u64,
+    /// Noted entries taken in.
+    read: usize,
     requests: BTreeMap<[u8; 16], Request>,
     holds: BTreeMap<(SubjectId, String), Hold>,
 }
@@ -74,28 +75,18 @@ struct Part {
     occurred: Option<Timestamp>,
 }
 
-fn reads(event_type: &str) -> bool {
-    event_type.starts_with("privacy.") || event_type.starts_with("hold.")
-}
-
 impl Matters {
     /// Takes in what the log gained.
     ///
     /// # Errors
     /// [`MattersError`] when it cannot be read.
     pub async fn catch_up(&mut self, ledger: &Ledger) -> Result<(), MattersError> {
-        let size = ledger.size();
-        while self.next < size {
-            let end = size.min(self.next + READ_ENTRIES);
-            let block = ledger.store().entry_block(self.next, end).await?;
-            let wanted =
-                block.iter().filter(|(_, bytes)| EntryRef::decode(bytes).is_ok_and(|entry| reads(entry.event_type)));
-            let positions: Vec<u64> = wanted.map(|(position, _)| position).collect();
-            for position in positions {
-                let opened = ledger.open_entry(position).await?;
-                self.take(&opened, position);
+        let positions = ledger.noted_from(NotedFor::Matters, self.read).await?;
+        for piece in positions.chunks(READ_ENTRIES) {
+            for opened in ledger.open_entries(piece, |_, part| part.kind == PartKind::Business).await? {
+                self.take(&opened, opened.entry.position);
+                self.read += 1;
             }
-            self.next = end;
         }
         Ok(())
     }

@@ -69,9 +69,13 @@ fn text<S: serde::Serializer>(quarter: &Quarter, serializer: S) -> Result<S::Ok,
 
 /// Everything due at `now`, oldest quarter first.
 pub(super) async fn due(ledger: &Arc<Ledger>, now: Timestamp) -> Result<Vec<Due>, RetainError> {
+    let over = over(ledger, now).await?;
+    if over.is_empty() {
+        return Ok(Vec::new());
+    }
     let mut clocks = Clocks::new(ledger, now).await?;
     let mut all = Vec::new();
-    for (class, quarter, ended) in over(ledger, now).await? {
+    for (class, quarter, ended) in over {
         let mut due =
             Due { class, quarter, ended, keys: 0, held: 0, waiting: 0, business: false, verdict: Verdict::None };
         let mut from = NO_OWNER;
