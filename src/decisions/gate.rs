@@ -5,7 +5,7 @@
 //! decision is in the log, answered or not.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use super::history::{Histories, History};
 use super::packs::Rules;
@@ -251,7 +251,12 @@ impl Gate {
 pub(super) struct LeadFacts {
     transfer: Facts,
     gathered: Gathered,
+    /// The answers for a seller whom nothing known of the person names: without and with consent by name.
+    unnamed: [OnceLock<Verdict>; 2],
 }
+
+/// Whether a lead may go to a seller, and else the codes that refuse.
+type Verdict = Result<(), Vec<&'static str>>;
 
 impl LeadFacts {
     /// The person; none where nobody is known by the identifiers.
@@ -333,11 +338,21 @@ impl Gate {
             ContactQuestion { recipient: recipient.clone(), contact: ContactDoc::transfer("seller"), policy: None };
         let asked = question.asked()?;
         let gathered = self.gather(ledger, &asked, now, known_at).await?;
-        Ok(LeadFacts { transfer: gathered.facts.clone(), gathered })
+        Ok(LeadFacts { transfer: gathered.facts.clone(), gathered, unnamed: Default::default() })
     }
 
     /// Whether a lead may go to a seller; with `named`, only where written consent in force names him. Else the codes that refuse.
-    pub(super) fn lets_lead_go(&self, known: &LeadFacts, seller: &str, named: bool) -> Result<(), Vec<&'static str>> {
+    pub(super) fn lets_lead_go(&self, known: &LeadFacts, seller: &str, named: bool) -> Verdict {
+        if known.transfer.names(seller) {
+            return self.judge_lead(known, seller, named);
+        }
+        // A plan may have a thousand sellers, and a person names a handful: the others are one question.
+        let [without, with] = &known.unnamed;
+        let unnamed = if named { with } else { without };
+        unnamed.get_or_init(|| self.judge_lead(known, seller, named)).clone()
+    }
+
+    fn judge_lead(&self, known: &LeadFacts, seller: &str, named: bool) -> Verdict {
         let Ok(rules) = self.rules() else { return Err(vec!["NO_RULES"]) };
         let pack = rules.pack.as_ref();
         let mut facts = known.transfer.clone();

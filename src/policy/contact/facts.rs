@@ -259,6 +259,40 @@ pub enum What {
     WrongNumber,
 }
 
+impl Facts {
+    /// Whether anything known of the person names this seller. Rules compare the seller asked about with these names and with
+    /// nothing else, so all sellers that are not named are judged alike.
+    pub fn names(&self, seller: &str) -> bool {
+        self.acts.iter().any(|act| act.what.names(seller))
+    }
+}
+
+impl What {
+    fn names(&self, asked: &str) -> bool {
+        match self {
+            What::Granted(grant) => grant.sellers.iter().any(|seller| seller == asked),
+            What::Attempted { seller, .. } | What::Inquired { seller } | What::Transacted { seller, .. } => {
+                seller == asked
+            }
+            What::EmailOptedOut { sender } => sender.as_deref() == Some(asked),
+            What::Registered { holder, .. } => holder.as_deref() == Some(asked),
+            What::Stopped { seller, .. } => seller.as_deref() == Some(asked),
+            What::CcpaOptedOut { .. }
+            | What::CcpaOptedIn
+            | What::Cleared { .. }
+            | What::DropMatched { .. }
+            | What::DropReleased
+            | What::Emergency { .. }
+            | What::Erased { .. }
+            | What::ListChecked { .. }
+            | What::Objected
+            | What::Reviewed
+            | What::Started
+            | What::WrongNumber => false,
+        }
+    }
+}
+
 fn is_false(flag: &bool) -> bool {
     !*flag
 }

@@ -28,6 +28,31 @@ fn wrong(pack: &Pack, vectors: &[Vector]) -> Vec<String> {
         .collect()
 }
 
+/// Routing judges all sellers whom nobody names with one question. The twin: whom a person names is judged otherwise somewhere.
+#[test]
+fn sellers_whom_nothing_names_are_judged_alike() {
+    let (pack, mut otherwise) = (builtin().unwrap(), 0);
+    let cases: Vec<Vector> = all_cases().into_iter().chain(outside_vectors()).collect();
+    for case in &cases {
+        let judged = |seller: &str| {
+            let mut facts = case.facts.clone();
+            seller.clone_into(&mut facts.contact.seller);
+            refusals(pack, &facts)
+        };
+        let [one, other] = ["nobody", "another seller"].map(|seller| {
+            assert!(!case.facts.names(seller), "{}", case.id);
+            judged(seller)
+        });
+        assert_eq!(one, other, "{}", case.id);
+        let own = &case.facts.contact.seller;
+        if judged(own) != one {
+            assert!(case.facts.names(own), "{}: {own} is judged otherwise and not named", case.id);
+            otherwise += 1;
+        }
+    }
+    assert!(otherwise > 20, "{otherwise} of {}", cases.len());
+}
+
 #[test]
 fn the_acceptance_vectors_hold() {
     let vectors = outside_vectors();
