@@ -1,7 +1,8 @@
 //! Rights requests and legal holds as they stand, folded from the log itself: whoever recorded something sees it at once.
 //!
-//! The fold keeps its place and reads only what is new, where the list of such entries (`ingest/noted.rs`) says; nothing of it is stored, so there is nothing that an erasure would
-//! have to reach. What it holds is pseudonymous: names and texts are opened when one request is read.
+//! The fold keeps its place and reads only what is new, at the positions that `ingest/noted.rs` lists; nothing of it is stored, so
+//! there is nothing that an erasure would have to reach. What it holds is pseudonymous: names and texts are opened when one request is
+//! read.
 
 use std::collections::BTreeMap;
 
