@@ -127,8 +127,8 @@ pub(super) fn range_pieces(first: u64, end: u64) -> Vec<(u64, u64)> {
     if count > ROWS_MAX {
         return vec![(first, end)];
     }
-    let step = lookup_rows(count) as u64;
-    (first..end).step_by(lookup_rows(count)).map(|from| (from, end.min(from + step))).collect()
+    let rows = lookup_rows(count);
+    (first..end).step_by(rows).map(|from| (from, end.min(from + rows as u64))).collect()
 }
 
 /// Opens or creates the three files of one ledger in `folder`.

@@ -25,7 +25,7 @@ impl Store {
                     };
                     files.lookups.log.read(read)
                 });
-                try_join_all(pieces).await?.concat()
+                try_join_all(pieces).await?.into_iter().flatten().collect()
             }
             Db::Postgres(pools) => {
                 let query = sqlx::query_as(sql::ENTRIES_FROM).bind(self.key());

@@ -155,7 +155,7 @@ impl Store {
                         move |reading: &Reading<'_>| reading.rows(statement, (ledger.as_bytes(), first, end), numbered);
                     files.lookups.log.read(read)
                 });
-                try_join_all(pieces).await?.concat()
+                try_join_all(pieces).await?.into_iter().flatten().collect()
             }
             Db::Postgres(pools) => {
                 let query = sqlx::query_as(statement).bind(self.key());
