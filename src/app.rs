@@ -370,6 +370,7 @@ pub fn limits(config: &Config) -> Limits {
         event_bytes_max: config.number("limits.event_bytes"),
         nesting_max: config.number("limits.nesting"),
         queue_requests_max: config.number("limits.queue_requests"),
+        histories_bytes_max: config.number("limits.histories_bytes"),
         ..Limits::default()
     }
 }

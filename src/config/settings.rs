@@ -87,6 +87,7 @@ pub const SETTINGS: &[Setting] = &[
     setting("limits.event_bytes", "65535", number, "largest event as received"),
     setting("limits.nesting", "32", number, "deepest JSON"),
     setting("limits.queue_requests", "1024", number, "most requests waiting for a ledger"),
+    setting("limits.histories_bytes", "1073741824", number, "memory for folded histories of one ledger's people"),
     setting("telemetry.format", "text", log_format, "log lines as text or json"),
     setting("telemetry.level", "info", any, "log filter, as tracing's EnvFilter reads it"),
 ];

@@ -7,11 +7,12 @@
 use std::collections::BTreeSet;
 use std::sync::{Arc, OnceLock};
 
-use super::history::{Histories, History};
+use super::history::{History, Scored};
+use super::memory::{Histories, Remembered};
 use super::packs::Rules;
 use super::posture::Postures;
 use super::question::{Asked, ContactDoc, ContactQuestion, QuestionError, RecipientDoc};
-use super::record::{Basis, event_data, heads_json, lists_json};
+use super::record::{Basis, Recorded, event_data, heads_json, lists_json};
 use super::replay::{Replay, ReplayError, Stored};
 use super::sources::{Named, Sources, acts, cited, facts, list_act, recipient};
 use crate::chain::decode::EntryRef;
@@ -19,15 +20,15 @@ use crate::domain::ids::{EventId, PrincipalId, SubjectId, uuid_v7};
 use crate::domain::list::List;
 use crate::domain::time::Timestamp;
 use crate::ingest::admit::SubmitOptions;
-use crate::ingest::forms::Received;
 use crate::ingest::lists::ListImportError;
 use crate::ingest::read::ReadError;
 use crate::ingest::subjects::SubjectsSealError;
-use crate::ingest::{Ledger, Outcome, Receipt, SubmitError};
+use crate::ingest::{CitedHeads, Ledger, Outcome, Receipt, SubmitError};
 use crate::policy::contact::{
     Act, Answer, Channel, Code, Facts, Pack, Purpose, SwitchError, Technology, evaluate, refusals,
 };
 use crate::store::StoreError;
+use crate::store::index::SubjectHead;
 
 /// How often a decision is made again because a cited head moved, before the caller is asked to try later.
 const ATTEMPTS_MAX: usize = 16;
@@ -91,22 +92,24 @@ pub struct Decided {
     /// The answer.
     pub answer: Answer,
     /// What was recorded, as the entry's data.
-    pub data: serde_json::Value,
+    pub data: serde_json::Map<String, serde_json::Value>,
 }
 
 /// What a question was judged from.
 struct Gathered {
     facts: Facts,
-    heads: Vec<(SubjectId, Option<(u64, u64)>)>,
+    heads: Vec<(SubjectId, Option<SubjectHead>)>,
     lists: Vec<(String, String, Option<String>)>,
     /// What was recorded by then was seen.
     known_at: Timestamp,
+    /// The newest score of any of them.
+    scored: Option<Scored>,
 }
 
 /// Histories and policy kept at hand for one ledger.
 #[derive(Debug, Default)]
 pub struct Gate {
-    histories: Histories,
+    histories: Arc<Histories>,
     postures: Postures,
     /// Other rules than this build's.
     rules: Option<Arc<Rules>>,
@@ -116,6 +119,17 @@ impl Gate {
     /// A gate that judges by other rules than this build's.
     pub fn under(rules: Rules) -> Gate {
         Gate { rules: Some(Arc::new(rules)), ..Gate::default() }
+    }
+
+    /// Has the histories of a ledger's people read into memory and kept there, as many as may be, so that decisions find them.
+    /// Decisions do not wait for it: whoever is not there yet is read for the question.
+    pub fn remember(&self, ledger: &Arc<Ledger>) {
+        self.histories.follow(ledger);
+    }
+
+    /// Whose histories are in memory.
+    pub fn remembered(&self) -> Remembered {
+        self.histories.remembered()
     }
 
     fn rules(&self) -> Result<&Rules, DecideError> {
@@ -228,7 +242,7 @@ impl Gate {
                 return Err(DecideError::TooManySubjects);
             }
             let history = self.histories.of(ledger, subject).await?;
-            heads.push((subject, history.as_ref().map(|history| (history.head.sequence, history.head.position))));
+            heads.push((subject, history.as_ref().map(|history| history.head)));
             if let Some(history) = history {
                 waiting.extend(history.linked.iter().chain(&history.merged).copied());
                 histories.push(history);
@@ -243,7 +257,8 @@ impl Gate {
         let sources = Sources { recipient, posture, answers: &answers, histories: &histories };
         let facts = facts(ledger, asked, sources, (now, known))?;
         let lists = cited(&histories, &answers, now);
-        Ok(Gathered { facts, heads, lists, known_at })
+        let scored = histories.iter().filter_map(|history| history.scored.clone()).max_by_key(|said| said.position);
+        Ok(Gathered { facts, heads, lists, known_at, scored })
     }
 }
 
@@ -269,8 +284,13 @@ impl LeadFacts {
         self.gathered.heads.iter().map(|(subject, _)| *subject)
     }
 
-    pub fn cites(&self) -> Arc<[(SubjectId, Option<u64>)]> {
-        self.gathered.heads.iter().map(|(subject, head)| (*subject, head.map(|(_, position)| position))).collect()
+    pub fn cites(&self) -> CitedHeads {
+        self.gathered.heads.iter().copied().collect()
+    }
+
+    /// The newest score that anybody acts on.
+    pub fn scored(&self) -> Option<&Scored> {
+        self.gathered.scored.as_ref()
     }
 
     pub fn heads(&self) -> Vec<serde_json::Value> {
@@ -395,19 +415,6 @@ fn subjects_of(ledger: &Ledger, asked: &Asked) -> Result<Vec<SubjectId>, DecideE
     Ok(found)
 }
 
-/// A decision as the event that it is recorded as.
-#[derive(serde::Serialize)]
-struct Recorded<'a> {
-    specversion: &'a str,
-    id: &'a str,
-    source: &'a str,
-    #[serde(rename = "type")]
-    event_type: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    subject: Option<String>,
-    data: &'a serde_json::Value,
-}
-
 /// Records the answer; `None` when a cited head moved and all must be done again.
 async fn record(
     ledger: &Ledger,
@@ -423,18 +430,11 @@ async fn record(
     let basis = Basis { decision: &decision, pack, heads, lists, known_at: *known_at };
     let data = event_data(asked, &gathered.facts, &answer, &basis);
     let known = gathered.heads.iter().find(|(_, head)| head.is_some()).map(|(subject, _)| *subject);
-    let event = Recorded {
-        specversion: "1.0",
-        id: &decision,
-        source: "/tallystick",
-        event_type: "decision.contact_recorded",
-        subject: known.map(|subject| subject.to_string()),
-        data: &data,
-    };
-    let event = serde_json::to_vec(&event).map_err(|error| DecideError::Refused(error.to_string()))?;
-    let cites = gathered.heads.iter().map(|(subject, head)| (*subject, head.map(|(_, position)| position))).collect();
+    let subject = known.map(|subject| subject.to_string());
+    let event = Recorded::new(&decision, "decision.contact_recorded", subject, &data).received()?;
+    let cites = gathered.heads.iter().copied().collect();
     let options = SubmitOptions { actor, strict: false, dry_run: false, now, service: true, closing: None };
-    let outcomes = ledger.submit_citing(vec![Received { raw: event.into() }], options, cites).await?;
+    let outcomes = ledger.submit_citing(vec![event], options, cites).await?;
     let receipt = match outcomes.into_iter().next() {
         Some(Outcome::Recorded(receipt)) => receipt,
         Some(Outcome::Refused { code: "head_moved", .. }) => return Ok(None),

@@ -1,10 +1,9 @@
-//! A person's history: the linked list of their entries, found in the index at once and borne out by the links in the log. Kept in
-//! memory as long as their head stands: the next question reads only what is new.
+//! A person's history: the linked list of their entries, found in the index at once and borne out by the links in the log, folded
+//! to what a decision needs of it.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::fold::{Event, bears};
 use super::gate::DecideError;
@@ -25,8 +24,8 @@ use crate::store::index::SubjectHead;
 const WALK_MAX: u64 = 50_000;
 /// Entries of it that are read at once.
 const READ_AT_ONCE: usize = 1_000;
-/// Histories kept.
-const KEPT_MAX: usize = 50_000;
+/// What a model or a card said of a person.
+const SCORED: &str = "score.assigned";
 
 /// An act with the number and address it names, as blind indexes.
 #[derive(Debug, Clone)]
@@ -36,9 +35,18 @@ pub(super) struct Seen {
     pub recorded: Timestamp,
     pub phone: Option<[u8; 16]>,
     pub email: Option<[u8; 16]>,
-    pub what: What,
+    /// Most people's acts are the same few, so they may be shared.
+    pub what: Arc<What>,
     /// List version and date, of a list check.
-    pub version: Option<(String, Option<String>)>,
+    pub version: Option<Box<(String, Option<String>)>>,
+}
+
+/// The last score that anybody acts on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Scored {
+    pub position: u64,
+    pub score: Option<i64>,
+    pub band: Option<String>,
 }
 
 /// An address, as far as it helps to find zone and state.
@@ -61,57 +69,21 @@ pub(super) struct History {
     /// Subjects that are read together with this one.
     pub merged: Vec<SubjectId>,
     pub known: Known,
+    pub scored: Option<Scored>,
     /// Every part of every entry that bears on contact could be read.
     pub whole: bool,
 }
 
-/// Histories by subject.
-#[derive(Debug, Default)]
-pub(super) struct Histories {
-    kept: Mutex<HashMap<SubjectId, Arc<History>>>,
-}
-
-impl Histories {
-    /// The history up to the subject's head as it is now; none for a subject without entries.
-    pub async fn of(&self, ledger: &Ledger, subject: SubjectId) -> Result<Option<Arc<History>>, DecideError> {
-        let Some(head) = ledger.subject_head(&subject)? else { return Ok(None) };
-        let known = self.kept.lock().unwrap_or_else(PoisonError::into_inner).get(&subject).cloned();
-        let base = known.filter(|known| known.head.sequence <= head.sequence);
-        if let Some(base) = &base
-            && base.head == head
-        {
-            return Ok(Some(Arc::clone(base)));
-        }
-        let news = read(ledger, subject, head, base.as_ref().map(|base| base.head)).await?;
-        let mut history = match base {
-            Some(base) => (*base).clone(),
-            None => History {
-                head,
-                seen: Vec::new(),
-                void: Vec::new(),
-                linked: Vec::new(),
-                merged: Vec::new(),
-                known: Known::default(),
-                whole: true,
-            },
-        };
-        history.head = head;
-        for opened in &news {
-            history.add(ledger, opened);
-        }
-        let history = Arc::new(history);
-        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        if kept.len() >= KEPT_MAX {
-            // Rare, and cheap to make good: each is read again when it is asked for.
-            kept.clear();
-        }
-        kept.insert(subject, Arc::clone(&history));
-        Ok(Some(history))
+/// Which parts of an entry say something of a person's history.
+pub(super) fn tells(entry: &EntryRef<'_>, part: &Part) -> bool {
+    match entry.event_type {
+        SCORED => part.kind == PartKind::Business,
+        other => part.kind != PartKind::Raw && bears(other),
     }
 }
 
 /// Entries of a subject with a sequence above `read_to`, oldest first.
-async fn read(
+pub(super) async fn read(
     ledger: &Ledger,
     subject: SubjectId,
     head: SubjectHead,
@@ -128,8 +100,7 @@ async fn read(
     if whole {
         for piece in listed.chunks(READ_AT_ONCE) {
             let positions: Vec<u64> = piece.iter().map(|entry| entry.position).collect();
-            let wanted = |entry: &EntryRef<'_>, part: &Part| part.kind != PartKind::Raw && bears(entry.event_type);
-            news.extend(ledger.open_entries(&positions, wanted).await?);
+            news.extend(ledger.open_entries(&positions, tells).await?);
         }
         if is_chain(&news, subject, read_to) {
             return Ok(news);
@@ -178,9 +149,36 @@ fn json(opened: &Opened, kind: PartKind) -> Value {
 }
 
 impl History {
-    fn add(&mut self, ledger: &Ledger, opened: &Opened) {
+    /// The history of somebody of whom nothing was read yet.
+    pub fn begun(head: SubjectHead) -> History {
+        History {
+            head,
+            seen: Vec::new(),
+            void: Vec::new(),
+            linked: Vec::new(),
+            merged: Vec::new(),
+            known: Known::default(),
+            scored: None,
+            whole: true,
+        }
+    }
+
+    /// Bytes that it takes in memory, near enough.
+    pub fn bytes(&self) -> usize {
+        let list = |length: usize, each: usize| length.next_power_of_two() * each;
+        size_of::<History>()
+            + list(self.seen.len(), size_of::<Seen>())
+            + list(self.void.len(), size_of::<(u64, Timestamp)>())
+            + list(self.linked.len() + self.merged.len(), size_of::<SubjectId>())
+    }
+
+    /// Takes in the subject's next entry.
+    pub fn add(&mut self, ledger: &Ledger, opened: &Opened) {
         let entry = &opened.entry;
         self.void.extend(entry.corrects.map(|position| (position, entry.recorded)));
+        if entry.event_type == SCORED {
+            self.scored = scored(opened).or(self.scored.take());
+        }
         if !bears(&entry.event_type) {
             return;
         }
@@ -244,7 +242,8 @@ impl History {
         let version = data
             .get("list_version")
             .and_then(Value::as_str)
-            .map(|version| (version.to_owned(), data.get("list_date").and_then(Value::as_str).map(str::to_owned)));
+            .map(|version| (version.to_owned(), data.get("list_date").and_then(Value::as_str).map(str::to_owned)))
+            .map(Box::new);
         for what in event.acts() {
             let version = version.clone();
             self.seen.push(Seen {
@@ -253,11 +252,20 @@ impl History {
                 recorded: entry.recorded,
                 phone,
                 email,
-                what,
+                what: Arc::new(what),
                 version,
             });
         }
     }
+}
+
+/// What a score says, unless it is a challenger's, on which nobody acts.
+fn scored(opened: &Opened) -> Option<Scored> {
+    let part: Map<String, Value> = serde_json::from_slice(opened.plaintext(PartKind::Business)?).ok()?;
+    let data = part.get("data")?;
+    let band = data.get("band").and_then(Value::as_str).map(str::to_owned);
+    let said = Scored { position: opened.entry.position, score: data.get("score").and_then(Value::as_i64), band };
+    (data.get("champion") != Some(&Value::Bool(false))).then_some(said)
 }
 
 /// What a contact is about, as facts carry it: a keyed hash of its own kind, the same whoever says it.

@@ -16,6 +16,7 @@ mod fold;
 mod gate;
 mod history;
 mod inputs;
+mod memory;
 mod packs;
 mod posture;
 mod question;
@@ -32,6 +33,7 @@ pub use billing::{
 };
 pub use compliance::{Compliance, FindingRow, Lags, RevocationRow};
 pub use gate::{DecideError, Decided, Gate};
+pub use memory::Remembered;
 pub use packs::{Rules, pack_of};
 pub use question::{ContactDoc, ContactQuestion, MailDoc, QuestionError, RecipientDoc, StatsDoc};
 pub use replay::{Replay, ReplayError, Stored};

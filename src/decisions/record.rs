@@ -3,26 +3,53 @@
 
 use serde_json::{Map, Value, json};
 
+use super::gate::DecideError;
 use super::inputs::inputs;
 use super::question::Asked;
 use crate::domain::ids::SubjectId;
 use crate::domain::time::{MICROS_PER_SECOND, Timestamp};
+use crate::ingest::forms::Received;
 use crate::policy::contact::{Answer, Facts, Pack, evaluate, tzdb_version};
+use crate::store::index::SubjectHead;
 
 /// How long an allow may be used, at most.
 const EXPIRES_SECONDS: i64 = 60;
+
+/// A decision as the event that it is recorded as; its data is written from where it is, not copied first.
+#[derive(serde::Serialize)]
+pub(super) struct Recorded<'a> {
+    specversion: &'a str,
+    id: &'a str,
+    source: &'a str,
+    #[serde(rename = "type")]
+    event_type: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    subject: Option<String>,
+    data: &'a Map<String, Value>,
+}
+
+impl<'a> Recorded<'a> {
+    pub fn new(id: &'a str, event_type: &'a str, subject: Option<String>, data: &'a Map<String, Value>) -> Self {
+        Recorded { specversion: "1.0", id, source: "/tallystick", event_type, subject, data }
+    }
+
+    pub fn received(&self) -> Result<Received, DecideError> {
+        let raw = serde_json::to_vec(self).map_err(|error| DecideError::Refused(error.to_string()))?;
+        Ok(Received { raw: raw.into() })
+    }
+}
 
 /// What a decision depended on.
 pub(super) struct Basis<'a> {
     pub decision: &'a str,
     pub pack: &'a Pack,
-    pub heads: &'a [(SubjectId, Option<(u64, u64)>)],
+    pub heads: &'a [(SubjectId, Option<SubjectHead>)],
     pub lists: &'a [(String, String, Option<String>)],
     pub known_at: Timestamp,
 }
 
 /// The data of `decision.contact_recorded`.
-pub(super) fn event_data(asked: &Asked, facts: &Facts, answer: &Answer, basis: &Basis<'_>) -> Value {
+pub(super) fn event_data(asked: &Asked, facts: &Facts, answer: &Answer, basis: &Basis<'_>) -> Map<String, Value> {
     let mut data = answer_data(basis.pack, facts, answer);
     let mut put = |name: &str, value: Value| {
         if !value.is_null() {
@@ -40,14 +67,15 @@ pub(super) fn event_data(asked: &Asked, facts: &Facts, answer: &Answer, basis: &
     put("email", json!(asked.email.as_ref().map(|email| email.as_str())));
     put("from", json!(asked.caller_id));
     put("inputs", inputs(facts));
-    Value::Object(data)
+    data
 }
 
 /// Heads that a decision depended on, as it carries them.
-pub(super) fn heads_json(heads: &[(SubjectId, Option<(u64, u64)>)]) -> Vec<Value> {
-    let known = heads.iter().filter_map(|(subject, head)| Some((subject, (*head)?)));
-    let of = |(subject, (sequence, position)): (&SubjectId, (u64, u64))| json!({ "subject": subject.to_string(), "sequence": sequence, "position": position });
-    known.map(of).collect()
+pub(super) fn heads_json(heads: &[(SubjectId, Option<SubjectHead>)]) -> Vec<Value> {
+    let of = |(subject, head): &(SubjectId, Option<SubjectHead>)| {
+        head.map(|head| json!({ "subject": subject, "sequence": head.sequence, "position": head.position }))
+    };
+    heads.iter().filter_map(of).collect()
 }
 
 /// Versions of lists that a decision depended on, as it carries them.

@@ -20,6 +20,7 @@ use utoipa::ToSchema;
 use super::gate::{DecideError, Gate};
 use super::packs;
 use super::question::{QuestionError, RecipientDoc};
+use super::record::Recorded;
 use super::score::{InForce, MODEL_ACTIVATED, Model, ModelError};
 use crate::chain::decode::EntryRef;
 use crate::domain::ids::{EventId, PrincipalId, uuid_v7};
@@ -28,7 +29,6 @@ use crate::domain::nanp::area_codes;
 use crate::domain::parts::PartKind;
 use crate::domain::time::Timestamp;
 use crate::ingest::admit::SubmitOptions;
-use crate::ingest::forms::Received;
 use crate::ingest::noted::NotedFor;
 use crate::ingest::read::ReadError;
 use crate::ingest::{Ledger, Outcome, Receipt, SubmitError};
@@ -157,7 +157,7 @@ pub struct Routed {
     /// Where it is.
     pub receipt: Receipt,
     /// What was recorded.
-    pub data: Value,
+    pub data: Map<String, Value>,
 }
 
 /// The lane of one ledger: standings and the plan in force.
@@ -171,6 +171,8 @@ pub(super) struct State {
     noted_read: usize,
     standings: Standings,
     last: Option<u64>,
+    /// What this lane recorded last, and where: not to be read back.
+    fresh: Option<(u64, Map<String, Value>)>,
     active: Option<String>,
     plans: HashMap<String, Arc<Plan>>,
     card: Option<String>,
@@ -189,6 +191,12 @@ impl State {
     }
 
     async fn take(&mut self, ledger: &Ledger, position: u64) -> Result<(), RouteError> {
+        if let Some((at, data)) = self.fresh.take()
+            && at == position
+        {
+            self.routed(position, &data);
+            return Ok(());
+        }
         let bytes = ledger.store().entry_at(position).await.map_err(ReadError::from)?;
         let bytes = bytes.ok_or(ReadError::Absent(position))?;
         let entry = EntryRef::decode(&bytes).map_err(|source| ReadError::Entry { position, source })?;
@@ -207,13 +215,15 @@ impl State {
             }
             ACTIVATED => {}
             MODEL_ACTIVATED => self.in_force.take(&data),
-            RECORDED => {
-                self.last = Some(position);
-                apply(&mut self.standings, &data);
-            }
+            RECORDED => self.routed(position, &data),
             _ => self.answered(ledger, &data, event_type == "lead.accepted").await?,
         }
         Ok(())
+    }
+
+    fn routed(&mut self, position: u64, data: &Map<String, Value>) {
+        self.last = Some(position);
+        apply(&mut self.standings, data);
     }
 
     /// A seller's answer counts for the pool of the decision that gave him the lead.
@@ -390,7 +400,9 @@ impl Router {
             let known = gate.lead_facts(ledger, &question.recipient, instant).await?;
             let subject = known.subject().ok_or(RouteError::Unknown)?;
             if question.lead.score.is_none() && question.lead.band.is_none() {
-                (lead.score, lead.band) = super::score::latest(ledger, &known).await?;
+                let scored = known.scored();
+                lead.score = scored.and_then(|said| said.score);
+                lead.band = scored.and_then(|said| said.band.clone());
             }
             let mut standings = None;
             if let Some(released) = &released {
@@ -425,20 +437,18 @@ impl Router {
                 released: &released,
             };
             let mut data = data_of(&basis, &choice);
-            if let Value::Object(data) = &mut data {
-                data.insert("known_at".to_owned(), json!(known.known_at()));
-                data.insert("heads".to_owned(), json!(known.heads()));
-                data.insert("lists".to_owned(), json!(known.lists()));
-                data.extend(question.lead.reference.as_ref().map(|reference| ("lead".to_owned(), json!(reference))));
-            }
-            let event = json!({
-                "specversion": "1.0", "id": id, "source": "/tallystick", "type": RECORDED, "subject": subject, "data": data,
-            });
+            data.insert("known_at".to_owned(), json!(known.known_at()));
+            data.insert("heads".to_owned(), Value::Array(known.heads()));
+            data.insert("lists".to_owned(), Value::Array(known.lists()));
+            data.extend(question.lead.reference.as_ref().map(|reference| ("lead".to_owned(), json!(reference))));
+            let event = Recorded::new(&id, RECORDED, Some(subject), &data).received()?;
             let options = SubmitOptions { actor, strict: false, dry_run: false, now, service: true, closing: None };
-            let outcome =
-                ledger.submit_citing(vec![Received { raw: event.to_string().into() }], options, known.cites()).await?;
+            let outcome = ledger.submit_citing(vec![event], options, known.cites()).await?;
             match outcome.into_iter().next() {
-                Some(Outcome::Recorded(receipt)) => return Ok(Routed { receipt, data }),
+                Some(Outcome::Recorded(receipt)) => {
+                    state.fresh = Some((receipt.position, data.clone()));
+                    return Ok(Routed { receipt, data });
+                }
                 Some(Outcome::Refused { code: "head_moved", .. }) => {}
                 Some(other) => return Err(DecideError::Refused(format!("{other:?}")).into()),
                 None => return Err(SubmitError::Stopping.into()),

@@ -64,7 +64,7 @@ pub(super) fn acts<'a>(
             recorded: seen.recorded,
             number: number(if by_mail { seen.email } else { seen.phone }),
             position: Some(seen.position),
-            what: seen.what.clone(),
+            what: What::clone(&seen.what),
         })
         .chain(others)
         .filter(|act| act.at <= now && act.recorded <= known)
@@ -155,10 +155,11 @@ pub(super) fn cited(
 ) -> Vec<(String, String, Option<String>)> {
     let mut newest: std::collections::BTreeMap<String, (Timestamp, String, Option<String>)> = Default::default();
     for seen in histories.iter().flat_map(|history| &history.seen).filter(|seen| seen.recorded <= now) {
-        if let (What::ListChecked { list, .. }, Some((version, date))) = (&seen.what, &seen.version)
+        if let (What::ListChecked { list, .. }, Some(cited)) = (seen.what.as_ref(), seen.version.as_deref())
             && newest.get(list).is_none_or(|(at, ..)| *at <= seen.at)
         {
-            newest.insert(list.clone(), (seen.at, version.clone(), date.clone()));
+            let (version, date) = cited.clone();
+            newest.insert(list.clone(), (seen.at, version, date));
         }
     }
     let mut cited: Vec<_> = newest.into_iter().map(|(list, (_, version, date))| (list, version, date)).collect();

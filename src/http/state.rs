@@ -54,7 +54,7 @@ pub struct Service {
 }
 
 impl Service {
-    /// Takes a ledger into service: reads its API keys.
+    /// Takes a ledger into service: reads its API keys, and begins to read its people's histories.
     ///
     /// # Errors
     /// What the store answers.
@@ -66,6 +66,7 @@ impl Service {
         let (keys, gate, biller, router, exports, matters) = Default::default();
         let service = Service { ledger, runner, checkpoints, keys, gate, biller, router, exports, matters };
         service.keys_reload().await?;
+        service.gate.remember(&service.ledger);
         Ok(Arc::new(service))
     }
 

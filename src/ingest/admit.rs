@@ -160,6 +160,8 @@ struct Batch {
     /// Subjects this batch touches and the position of their last entry in it, for `expect`.
     touched: IdMap<SubjectId, Option<u64>>,
     heads: IdMap<SubjectId, SubjectHead>,
+    /// Those of them that no entry has borne out yet.
+    unproven: IdMap<SubjectId, SubjectHead>,
 }
 
 /// An admitted event whose keys are named but not yet there.
@@ -306,6 +308,7 @@ impl Lane {
             now: clock,
             touched: IdMap::default(),
             heads: IdMap::default(),
+            unproven: IdMap::default(),
         };
         let mut kept = Vec::with_capacity(jobs.len());
         let candidates = self.candidates(&jobs).await?;
@@ -321,7 +324,7 @@ impl Lane {
         let store = ledger.store();
         let keys = ledger.deks.find_or_mint(&store, &ledger.keyring, &ledger.clock, &ledger.random, &batch.wanted);
         let keys = async { keys.await.map_err(|error| LaneError::Keys(error.to_string())) };
-        let ((), keys) = tokio::try_join!(self.verify_heads(&batch.heads), keys)?;
+        let ((), keys) = tokio::try_join!(self.verify_heads(&batch.unproven), keys)?;
         self.dispatch(batch, keys, now, generation, kept).await
     }
 
@@ -544,7 +547,7 @@ impl Lane {
         }
         let subject = resolution.as_ref().map(|found| found.subject);
         if let Some(subject) = subject {
-            let head = self.head_of(batch, subject, resolution.as_ref().is_some_and(|found| found.minted))?;
+            let head = self.head_of(batch, job, subject, resolution.as_ref().is_some_and(|found| found.minted))?;
             if let Some(expect) = event.expect
                 && expect != head.map_or(Expect::None, Expect::Position)
             {
@@ -670,7 +673,13 @@ impl Lane {
     }
 
     /// Position of the subject's last entry as this batch sees it, and a hint for the appender.
-    fn head_of(&self, batch: &mut Batch, subject: SubjectId, minted: bool) -> Result<Option<u64>, LaneError> {
+    fn head_of(
+        &self,
+        batch: &mut Batch,
+        job: &Job,
+        subject: SubjectId,
+        minted: bool,
+    ) -> Result<Option<u64>, LaneError> {
         if let Some(position) = batch.touched.get(&subject) {
             return Ok(*position);
         }
@@ -683,6 +692,10 @@ impl Lane {
         let found = self.ledger.index_read().head(subject.as_bytes())?;
         if let Some(found) = found.filter(|found| !found.certain) {
             batch.heads.insert(subject, found.head);
+            // Who cites a head has read its entry.
+            if !job.cites.contains(&(subject, Some(found.head))) {
+                batch.unproven.insert(subject, found.head);
+            }
         }
         Ok(found.map(|found| found.head.position))
     }

@@ -275,13 +275,13 @@ impl Appender {
 
     fn heads_moved(
         &self,
-        cited: &[(SubjectId, Option<u64>)],
+        cited: &[(SubjectId, Option<SubjectHead>)],
         touched: &IdMap<SubjectId, ()>,
     ) -> Result<bool, AppenderError> {
         let index = self.ledger.index_read();
-        for (subject, position) in cited {
-            let last = index.head(subject.as_bytes())?.map(|found| found.head.position);
-            if last != *position || touched.contains_key(subject) {
+        for (subject, head) in cited {
+            let last = index.head(subject.as_bytes())?.map(|found| found.head);
+            if last != *head || touched.contains_key(subject) {
                 return Ok(true);
             }
         }

@@ -5,7 +5,8 @@
 //! index is rebuilt. A suppression token is bound to nobody; the restricted map from token to pseudonym is bound by the
 //! fence from its personal part, so it dies with the key of that part.
 
-use std::sync::{Arc, PoisonError};
+use std::collections::HashSet;
+use std::sync::{Arc, PoisonError, Weak};
 
 use serde_json::{Map, Value};
 
@@ -17,8 +18,16 @@ use super::subjects::{FindError, SubjectsSealError};
 use crate::domain::email::Email;
 use crate::domain::identifier::{Identifier, IdentifierKind};
 use crate::domain::ids::{KeyId, SubjectId};
+use crate::domain::parts::RetentionClass;
 use crate::domain::phone::Phone;
+use crate::store::DekSlot;
 use crate::store::index::{Forget, Index, RunError};
+
+/// What keeps something that was opened with data keys, and gives it up when they are destroyed.
+pub trait Forgets: Send + Sync {
+    /// Nothing stays of what keys of these owners opened; [`crate::store::NO_OWNER`] stands for the keys of business parts.
+    fn forget(&self, owners: &HashSet<[u8; 16]>);
+}
 
 /// Where a person stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -216,9 +225,31 @@ impl Ledger {
         self.erased_elsewhere.lock().unwrap_or_else(PoisonError::into_inner).push(subject);
     }
 
-    /// Forgets the unwrapped keys of owners whose keys were destroyed.
-    pub fn keys_forget(&self, owners: &std::collections::HashSet<[u8; 16]>) {
-        self.deks.evict_owners(owners);
+    /// Forgets the unwrapped keys of slots that were destroyed, and what they opened.
+    pub fn keys_forget(&self, slots: &[DekSlot]) {
+        self.deks.evict_owners(&slots.iter().map(|slot| slot.owner).collect());
+        // Nobody keeps what raw parts say, and they go by the million.
+        let kept = slots.iter().filter(|slot| slot.class != RetentionClass::Raw.code());
+        self.opened_forget(&kept.map(|slot| slot.owner).collect());
+    }
+
+    /// The same for all keys of a person, destroyed by another server.
+    pub fn person_forget(&self, subject: &SubjectId) {
+        let owner = HashSet::from([*subject.as_bytes()]);
+        self.deks.evict_owners(&owner);
+        self.opened_forget(&owner);
+    }
+
+    fn opened_forget(&self, owners: &HashSet<[u8; 16]>) {
+        let mut keepers = self.forgetting.lock().unwrap_or_else(PoisonError::into_inner);
+        keepers.retain(|keeper| keeper.strong_count() > 0);
+        let keepers: Vec<Arc<dyn Forgets>> = keepers.iter().filter_map(Weak::upgrade).collect();
+        keepers.iter().filter(|_| !owners.is_empty()).for_each(|keeper| keeper.forget(owners));
+    }
+
+    /// Has a keeper of opened data told whenever keys are destroyed.
+    pub fn forgets_too(&self, keeper: Weak<dyn Forgets>) {
+        self.forgetting.lock().unwrap_or_else(PoisonError::into_inner).push(keeper);
     }
 
     /// Epoch of the key-encryption key that wraps now.

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, Weak};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -17,6 +17,7 @@ use super::items::OpenItems;
 use super::limits::Limits;
 use super::log_key::LogSigners;
 use super::receipt::{Outcome, Receipt, Reply, SubmitError};
+use super::seal::CitedHeads;
 use super::secrets::{LedgerSecrets, SecretsError};
 use super::tree::TreeState;
 use crate::crypto::keyring::Keyring;
@@ -151,6 +152,8 @@ pub struct Ledger {
     catching_up: tokio::sync::Mutex<()>,
     /// Persons erased by others, to be forgotten by this process's index.
     pub(super) erased_elsewhere: Mutex<Vec<SubjectId>>,
+    /// Who keeps what was opened.
+    pub(super) forgetting: Mutex<Vec<Weak<dyn super::erasure::Forgets>>>,
     /// Held while keys are being destroyed: erasures and retention go one after the other.
     pub destroying: tokio::sync::Mutex<()>,
     pub(super) noted: Mutex<super::noted::Noted>,
@@ -216,6 +219,7 @@ impl Ledger {
             clock_anchor: Mutex::new(anchor),
             catching_up: tokio::sync::Mutex::new(()),
             erased_elsewhere: Mutex::new(Vec::new()),
+            forgetting: Mutex::default(),
             destroying: tokio::sync::Mutex::new(()),
             noted: Mutex::default(),
             noted_reading: tokio::sync::Mutex::new(()),
@@ -274,7 +278,7 @@ impl Ledger {
     }
 
     /// As [`Ledger::submit`], for events that were made from what was known of these subjects: each is recorded only if at
-    /// commit every cited position still is the subject's last, else its outcome is `Refused` with the code `head_moved`.
+    /// commit every cited entry still is the subject's last, else its outcome is `Refused` with the code `head_moved`.
     ///
     /// # Errors
     /// As [`Ledger::submit`].
@@ -282,7 +286,7 @@ impl Ledger {
         &self,
         events: Vec<Received>,
         options: SubmitOptions,
-        cites: Arc<[(SubjectId, Option<u64>)]>,
+        cites: CitedHeads,
     ) -> Result<Vec<Outcome>, SubmitError> {
         if options.now.is_some() && !self.scratch {
             return Err(SubmitError::Clock("only a scratch ledger takes its clock from the caller"));

@@ -19,6 +19,9 @@ pub struct Limits {
     pub lane_events_max: usize,
     /// Positions that the index keeps in memory before it writes them out as sorted runs.
     pub index_tail_positions: u64,
+    /// Bytes that folded histories of people may take in memory, by which decisions find them without reading the log: some 0.6 to
+    /// 1 KB a person.
+    pub histories_bytes_max: usize,
 }
 
 impl Default for Limits {
@@ -31,6 +34,7 @@ impl Default for Limits {
             queue_requests_max: 1_024,
             lane_events_max: 2_000,
             index_tail_positions: TAIL_POSITIONS,
+            histories_bytes_max: 1 << 30,
         }
     }
 }

@@ -40,3 +40,4 @@ mod tree;
 pub use ledger::{CommittedBatch, Ledger, LedgerOptions, OpenError};
 pub use limits::Limits;
 pub use receipt::{Outcome, Receipt, SubmitError};
+pub use seal::CitedHeads;

@@ -211,6 +211,12 @@ impl Ledger {
         Ok(self.noted_lock().after(reader, known))
     }
 
+    /// How many noted entries of a reader there are; none while the log is read for them.
+    pub fn noted_count(&self, reader: NotedFor) -> Option<u64> {
+        let mut noted = self.noted_lock();
+        noted.ready.then(|| noted.list(reader).len() as u64)
+    }
+
     fn noted_after(&self, reader: NotedFor, known: usize) -> Option<Vec<u64>> {
         let mut noted = self.noted_lock();
         noted.ready.then(|| noted.after(reader, known))

@@ -15,6 +15,9 @@ use crate::domain::parts::{PartKind, RetentionClass};
 use crate::domain::time::{Quarter, Timestamp};
 use crate::store::{DekSlot, NO_OWNER, StoreError, WholeEntry};
 
+/// Entries that are opened on the thread that asks; more would keep others waiting behind it.
+const OPENED_HERE_MAX: usize = 64;
+
 /// Why something cannot be read back.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
@@ -256,8 +259,15 @@ impl Ledger {
         slots.sort_unstable();
         slots.dedup();
         let deks = self.keys_of(&slots).await?;
-        let key = |slot: &DekSlot| slots.binary_search(slot).ok().and_then(|at| deks.get(at)?.as_ref());
-        all.into_iter().map(|stored| open_one(stored, key)).collect()
+        let many = all.len() > OPENED_HERE_MAX;
+        let open_all = move || {
+            let key = |slot: &DekSlot| slots.binary_search(slot).ok().and_then(|at| deks.get(at)?.as_ref());
+            all.into_iter().map(|stored| open_one(stored, key)).collect()
+        };
+        if !many {
+            return open_all();
+        }
+        self.tasks.spawn_blocking(open_all).await.map_err(|_cut| StoreError::Closed)?
     }
 
     /// The bytes of an event as it was received, while they exist.

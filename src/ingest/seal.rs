@@ -15,6 +15,7 @@ use crate::domain::ids::{EventId, LedgerId, PrincipalId, SubjectId};
 use crate::domain::parts::{PartKind, RetentionClass};
 use crate::runtime::randomness::BatchRandom;
 use crate::schema::{EventSchema, JcsError, canonical_json};
+use crate::store::index::SubjectHead;
 
 use super::items::ItemChange;
 use super::receipt::ReplySlot;
@@ -67,8 +68,8 @@ pub(super) struct Admitted {
     pub reply: Option<Answer>,
 }
 
-/// Subjects and the positions of their last entries that an event was made from; none for one that has no entry.
-pub(super) type CitedHeads = Arc<[(SubjectId, Option<u64>)]>;
+/// Subjects and their last entries, as the log itself has them, that an event was made from; none for one that has no entry.
+pub type CitedHeads = Arc<[(SubjectId, Option<SubjectHead>)]>;
 
 /// Whom to tell, and what, once the entry is committed.
 #[derive(Debug, Clone)]

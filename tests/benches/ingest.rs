@@ -108,6 +108,20 @@ impl Server {
         number(connection.get("/v1/admin/ledger").1, "size").unwrap_or(0)
     }
 
+    /// Waits until everything that is derived from the log is, and says how long that took.
+    fn settle(&self) -> Duration {
+        let begun = Instant::now();
+        loop {
+            let mut connection = self.connection();
+            let (_, body) = connection.get("/v1/admin/ledger");
+            let read_to = number(body, "read_to").unwrap_or(0);
+            if number(body, "lag_events") == Some(0) && Some(read_to) >= number(body, "size") {
+                return begun.elapsed();
+            }
+            std::thread::sleep(Duration::from_millis(250));
+        }
+    }
+
     /// Asks for a rebuild and waits until it is in use.
     fn rebuild(&self) -> Duration {
         let mut connection = self.connection();
@@ -483,6 +497,7 @@ fn main() {
             println!("loading {stored}, batches of 1,000, 8 connections: {loaded:.0} events/s, lag at most {lag}");
         }
         let size = server.size();
+        println!("projections and histories at the end of the log after {:.0} s", server.settle().as_secs_f64());
         // Serials beyond what an earlier run used; people who are surely there, as every tenth event shows a new one up to a million.
         let phase = Phase { serial: AtomicU64::new(size), seen: AtomicU64::new((size / 12).min(800_000)) };
         println!("sync of 4 KiB on this device: {}", bare::sync_latency(Path::new(&folder)));

@@ -1,15 +1,20 @@
 //! Ten thousand decisions about people with made-up histories, each recorded and computed again from the log.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::{StreamExt, stream};
 use serde_json::{Value, json};
-use tallystick::decisions::{ContactQuestion, Gate};
-use tallystick::domain::ids::PrincipalId;
+use tallystick::decisions::{ContactQuestion, Gate, Remembered};
+use tallystick::domain::ids::{PrincipalId, SubjectId};
+use tallystick::domain::parts::RetentionClass;
 use tallystick::domain::time::Timestamp;
+use tallystick::ingest::Limits;
+use tallystick::store::{DekSlot, NO_OWNER};
 
 use crate::script::Dice;
-use crate::support::{options, received, scratch};
+use crate::support::{Bench, options, received, recorded, scratch};
 
 const ACTOR: PrincipalId = PrincipalId::from_bytes([9; 16]);
 const PEOPLE: u64 = 400;
@@ -99,14 +104,78 @@ async fn ten_thousand_decisions_are_computed_again_to_the_same() {
     assert_eq!(decisions.len() as u64, DECISIONS);
     assert!(allowed > DECISIONS / 50 && allowed < DECISIONS / 2, "{allowed} allowed: the cases say nothing");
     bench.reopen().await;
-    // A gate that has read nothing yet, on the ledger as it is now: every person's history went on since.
+    assert_same_again(&bench, &decisions).await;
+    eprintln!("{DECISIONS} decisions, {allowed} allowed; all computed again from the log itself, all identical");
+}
+
+/// A gate that has read nothing yet gathers the same from the log itself, on the ledger as it is now, and judges the same.
+async fn assert_same_again(bench: &Bench, decisions: &[String]) {
     let fresh = Gate::default();
-    let mut raw = 0;
-    for decision in &decisions {
+    for decision in decisions {
         let replay = fresh.replay(&bench.ledger, decision).await.unwrap();
-        assert_eq!(replay.differs, Vec::<String>::new(), "{decision}, from {}", replay.from);
-        raw += u64::from(replay.from == "raw");
+        assert_eq!((replay.differs, replay.from), (Vec::<String>::new(), "raw"), "{decision}");
     }
-    eprintln!("{DECISIONS} decisions, {allowed} allowed; {raw} computed again from the log itself, all identical");
-    assert_eq!(raw, DECISIONS);
+}
+
+/// Waits until the gate has read the whole log.
+async fn read_up(bench: &Bench, gate: &Gate) -> Remembered {
+    for _ in 0..600 {
+        if gate.remembered().read_to == bench.ledger.size() {
+            return gate.remembered();
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    panic!("{:?} of {}", gate.remembered(), bench.ledger.size());
+}
+
+/// Room for all, for some of them, for nobody.
+#[tokio::test(flavor = "multi_thread")]
+async fn decisions_from_memory_are_those_that_the_log_gives() {
+    for (room, at_least, at_most) in [(1 << 30, PEOPLE - 20, PEOPLE), (120_000, 40, 200), (0, 0, 16)] {
+        let mut bench = scratch(None, 982).await;
+        bench.options.limits = Limits { histories_bytes_max: room, ..Limits::default() };
+        bench.reopen().await;
+        let (mut dice, mut decisions) = (Dice(78), Vec::new());
+        let mut said =
+            (0..3_000).map(|number| received(event(&mut dice, number, bench.clock.now()))).collect::<Vec<_>>();
+        let later = said.split_off(2_000);
+        bench.ledger.submit(said, options()).await.unwrap();
+        let gate = Gate::default();
+        gate.remember(&bench.ledger);
+        let remembered = read_up(&bench, &gate).await;
+        let people = remembered.people as u64;
+        assert!(people >= at_least && people <= at_most, "{room}: {remembered:?}");
+        assert!(remembered.bytes <= room + 16 * 4_096, "{remembered:?}");
+        for event in later {
+            // What was just acknowledged is in the answer, whether the memory read it or not.
+            bench.ledger.submit(vec![event], options()).await.unwrap();
+            decisions.push(gate.decide(&bench.ledger, &question(&mut dice), ACTOR, None).await.unwrap().decision);
+        }
+        assert_same_again(&bench, &decisions).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_is_forgotten_leaves_the_memory_at_once() {
+    let bench = scratch(None, 983).await;
+    let mut dice = Dice(79);
+    let said = (0..2_000).map(|number| received(event(&mut dice, number, bench.clock.now()))).collect();
+    let receipts = bench.ledger.submit(said, options()).await.unwrap().into_iter().map(recorded);
+    let subjects: BTreeSet<SubjectId> = receipts.filter_map(|receipt| receipt.subject).collect();
+    let gate = Gate::default();
+    gate.remember(&bench.ledger);
+    assert_eq!(read_up(&bench, &gate).await.people, subjects.len());
+    let known: Vec<SubjectId> = subjects.into_iter().collect();
+    bench.ledger.person_forget(&known[7]);
+    assert_eq!(gate.remembered().people, known.len() - 1);
+    // Keys of raw parts opened nothing that is here.
+    let slot = |class: RetentionClass, owner: [u8; 16]| DekSlot { owner, class: class.code(), quarter: 0 };
+    bench.ledger.keys_forget(&[slot(RetentionClass::Raw, *known[8].as_bytes())]);
+    assert_eq!(gate.remembered().people, known.len() - 1);
+    bench.ledger.keys_forget(&[slot(RetentionClass::Contact, *known[8].as_bytes())]);
+    assert_eq!(gate.remembered().people, known.len() - 2);
+    // Business parts are of everybody: all leave, and come back with what can still be opened.
+    bench.ledger.keys_forget(&[slot(RetentionClass::Contact, NO_OWNER)]);
+    assert!(gate.remembered().people < known.len() / 2);
+    assert_eq!(read_up(&bench, &gate).await.people, known.len());
 }

@@ -1,6 +1,6 @@
 //! What a routing decision says in the log.
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::{NAMED_MAX, Released};
 use crate::domain::money::Micros;
@@ -20,7 +20,7 @@ pub(super) struct Basis<'a> {
 }
 
 /// The data of `decision.routing_recorded`.
-pub(super) fn data_of(basis: &Basis<'_>, choice: &Choice) -> Value {
+pub(super) fn data_of(basis: &Basis<'_>, choice: &Choice) -> Map<String, Value> {
     let Basis { plan, pool, lead, .. } = basis;
     let refused: Vec<Value> = choice
         .refused
@@ -66,9 +66,6 @@ pub(super) fn data_of(basis: &Basis<'_>, choice: &Choice) -> Value {
         "seed": choice.probability.map(|_| data_encoding::HEXLOWER.encode(basis.draw)),
         "eligible": choice.eligible,
         "in_line": choice.in_line,
-        "refused": refused,
-        "consent": consent,
-        "bids": bids,
         "campaign": lead.campaign,
         "lead_source": lead.source,
         "vertical": lead.vertical,
@@ -83,13 +80,12 @@ pub(super) fn data_of(basis: &Basis<'_>, choice: &Choice) -> Value {
         "released": basis.released.as_ref().map(|released| &released.data),
         "had": had,
     });
-    match all {
-        Value::Object(all) => {
-            let empty = |value: &Value| value.is_null() || value.as_array().is_some_and(Vec::is_empty);
-            Value::Object(all.into_iter().filter(|(_, value)| !empty(value)).collect())
-        }
-        other => other,
-    }
+    let Value::Object(mut all) = all else { return Map::new() };
+    // Moved, not written by the macro, which would copy them.
+    let lists = [("refused", refused), ("consent", consent), ("bids", bids)];
+    all.extend(lists.map(|(name, list)| (name.to_owned(), Value::Array(list))));
+    all.retain(|_, value| !(value.is_null() || value.as_array().is_some_and(Vec::is_empty)));
+    all
 }
 
 /// Millionths as a decimal text.

@@ -249,22 +249,6 @@ impl Router {
     }
 }
 
-/// The person's latest score in the log, whoever made it: points and band.
-pub(super) async fn latest(ledger: &Ledger, known: &LeadFacts) -> Result<(Option<i64>, Option<String>), RouteError> {
-    let positions = positions_of(ledger, known)?;
-    for chunk in positions.rchunks(CHUNK) {
-        let opened = ledger.open_entries(chunk, |entry, _| entry.event_type == ASSIGNED).await?;
-        let scores = opened.iter().rev().filter(|opened| opened.entry.event_type.as_str() == ASSIGNED);
-        // Nobody acts on what a challenger says.
-        let acted_on = |data: &Map<String, Value>| data.get("champion") != Some(&Value::Bool(false));
-        if let Some(data) = scores.filter_map(|opened| data_in(opened, PartKind::Business)).find(acted_on) {
-            let band = data.get("band").and_then(Value::as_str).map(str::to_owned);
-            return Ok((data.get("score").and_then(Value::as_i64), band));
-        }
-    }
-    Ok((None, None))
-}
-
 /// Where the person's newest entries stand, in order.
 fn positions_of(ledger: &Ledger, known: &LeadFacts) -> Result<Vec<u64>, RouteError> {
     let mut all = BTreeSet::new();

@@ -83,7 +83,7 @@ pub async fn decision_contact(caller: Caller, request: Request) -> Result<Respon
 
 /// The answer of the gate, as clients see it.
 pub fn view_of(decided: &Decided) -> Value {
-    let mut view = shown(decided.data.as_object().unwrap_or(&Map::new()));
+    let mut view = shown(&decided.data);
     view.insert("decision".to_owned(), json!(decided.decision));
     view.insert("position".to_owned(), json!(decided.receipt.position));
     view.insert("subject".to_owned(), json!(decided.receipt.subject));

@@ -78,7 +78,7 @@ pub async fn ledger_create(
     get,
     path = "/v1/admin/ledger",
     tag = "admin",
-    responses((status = 200, description = "Size, root, checkpoint, keys, limits, lag", body = serde_json::Value))
+    responses((status = 200, description = "Size, root, checkpoint, keys, limits, lag, and whose histories decisions find in memory", body = serde_json::Value))
 )]
 pub async fn ledger_read(caller: Caller, params: Params) -> Result<Response<Body>, Problem> {
     params.only(&[])?;
@@ -88,6 +88,7 @@ pub async fn ledger_read(caller: Caller, params: Params) -> Result<Response<Body
     let checkpoint = service.checkpoints.latest();
     let lag = service.runner.lag();
     let limits = ledger.options.limits;
+    let remembered = service.gate.remembered();
     let verifier_key = verifier_key(ledger).map_err(Problem::internal)?.to_string();
     Ok(json_response(&json!({
         "ledger": ledger.id,
@@ -103,6 +104,7 @@ pub async fn ledger_read(caller: Caller, params: Params) -> Result<Response<Body
         "read_only": ledger.read_only_reason().is_some(),
         "queue": ledger.queue_len(),
         "projections": { "lag_events": lag.events, "lag_micros": lag.micros, "rebuilding": service.runner.status().rebuilding },
+        "histories": { "people": remembered.people, "bytes": remembered.bytes, "read_to": remembered.read_to },
         "limits": {
             "body_bytes": limits.body_bytes_max,
             "batch_events": limits.batch_events_max,

@@ -79,8 +79,7 @@ pub async fn decision_route(caller: Caller, request: Request) -> Result<Response
     let routed = service.router.route(&service.ledger, &service.gate, &question, caller.principal, now).await?;
     let mut view =
         Map::from_iter([("position".to_owned(), json!(routed.receipt.position)), ("chosen".to_owned(), Value::Null)]);
-    let data = routed.data.as_object().cloned().unwrap_or_default();
-    view.extend(data.into_iter().filter(|(name, _)| !WITHHELD.contains(&name.as_str())));
+    view.extend(routed.data.into_iter().filter(|(name, _)| !WITHHELD.contains(&name.as_str())));
     Ok(json_response(&Value::Object(view)))
 }
 

@@ -125,7 +125,7 @@ async fn forget_elsewhere(ledger: &Arc<Ledger>) -> Result<(), EraseError> {
     let mut tokens = Vec::new();
     for subject in &erased {
         tokens.extend(Person::read(ledger, *subject).await?.tokens);
-        ledger.keys_forget(&std::collections::HashSet::from([*subject.as_bytes()]));
+        ledger.person_forget(subject);
     }
     ledger.index_forget(&erased, &tokens).await?;
     Ok(())

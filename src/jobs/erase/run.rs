@@ -1,6 +1,6 @@
 //! Erasures as callers see them: asked for, carried out many at once, taken up again.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -285,7 +285,6 @@ pub(super) async fn destroy(ledger: &Ledger, keys: &[DoomedKey]) -> Result<(), E
     for slots in slots.chunks(ROWS_AT_ONCE) {
         ledger.store().deks_delete(slots).await?;
     }
-    let owners: HashSet<[u8; 16]> = slots.iter().map(|slot| slot.owner).collect();
-    ledger.keys_forget(&owners);
+    ledger.keys_forget(&slots);
     Ok(())
 }

@@ -229,8 +229,8 @@ impl Run<'_> {
 
     async fn empty(&self) -> Result<(), EraseError> {
         // Once more: a reader that had asked the vault just before may have remembered a key just after.
-        self.ledger
-            .keys_forget(&self.going.iter().flat_map(|erasure| &erasure.keys).map(|key| key.slot().owner).collect());
+        let keys = self.going.iter().flat_map(|erasure| &erasure.keys);
+        self.ledger.keys_forget(&keys.map(DoomedKey::slot).collect::<Vec<_>>());
         for _ in 0..WAL_TRIES {
             if self.ledger.store().wal_emptied().await? {
                 tokio::time::sleep(self.options.settle).await;

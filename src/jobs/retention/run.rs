@@ -288,7 +288,7 @@ impl Run<'_> {
     async fn end(&mut self, path: &Path, batch: &Batch) -> Result<(), RetainError> {
         let slots = batch.slots();
         self.ledger.store().deks_delete(&slots).await?;
-        self.ledger.keys_forget(&slots.iter().map(|slot| slot.owner).collect());
+        self.ledger.keys_forget(&slots);
         self.batches += 1;
         if self.options.stop_after == Some(self.batches) {
             return Err(RetainError::Stopped);

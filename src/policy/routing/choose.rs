@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Datelike, Timelike};
 
 use super::plan::{Buyer, Plan, Pool, Price, Strategy};
-use super::standings::{Assigned, ROUNDING, Standings, TURN, periods};
+use super::standings::{Assigned, ROUNDING, Standing, Standings, TURN, periods};
 use crate::crypto::hash::sha256;
 use crate::domain::time::{MICROS_PER_SECOND, Timestamp};
 
@@ -114,63 +114,78 @@ pub fn choose(
     consent: &mut Consent<'_>,
 ) -> Choice {
     let at = periods(plan.zone, now);
+    let before = standings.virtual_time(&pool.id);
     let mut choice = Choice::default();
-    let mut open: Vec<&Buyer> = Vec::with_capacity(pool.buyers.len());
+    let mut open: Vec<Open<'_>> = Vec::with_capacity(pool.buyers.len());
     for buyer in &pool.buyers {
-        match refusal(pool, buyer, lead, standings, &at, now) {
+        let standing = standings.of(&pool.id, &buyer.seller);
+        match refusal(pool, buyer, lead, standing, &at, now) {
             Some(reason) => choice.refused.entry(reason).or_default().push(buyer.seller.clone()),
-            None => open.push(buyer),
+            None => open.push(Open::of(pool, buyer, standing, before)),
         }
     }
     // Worst-case fair weighted queueing (WF2Q+, Bennett and Zhang 1997): of the buyers whose turn has begun, the one whose turn
     // ends first. Who goes by the end alone serves a heavy buyer ahead of his share.
-    let turn = |buyer: &Buyer| TURN / u128::from(pool.weight_of(buyer));
-    let before = standings.virtual_time(&pool.id);
-    let begin = |buyer: &Buyer| {
-        let served = standings.of(&pool.id, &buyer.seller).map_or(0, |standing| standing.pass);
-        // An open buyer is never a whole turn behind. Who is was closed, and makes up for nothing.
-        if served + turn(buyer) < before { before } else { served }
-    };
-    let time = open.iter().map(|buyer| begin(buyer)).min().unwrap_or(0).max(before);
-    let by_turn = |buyer: &&Buyer| (begin(buyer) > time + ROUNDING, begin(buyer) + turn(buyer), buyer.priority);
+    let time = open.iter().map(|open| open.begin).min().unwrap_or(0).max(before);
+    let by_turn = |open: &Open<'_>| (open.begin > time + ROUNDING, open.end, open.buyer.priority);
     match pool.strategy {
         Strategy::Weighted | Strategy::RoundRobin => open.sort_by_key(by_turn),
-        Strategy::Priority => open.sort_by_key(|buyer| (buyer.priority, by_turn(buyer))),
+        Strategy::Priority => open.sort_by_key(|open| (open.buyer.priority, by_turn(open))),
         Strategy::HighestBid => {
-            open.sort_by_key(|buyer| (std::cmp::Reverse(bid(lead, buyer)), by_turn(buyer)));
+            open.sort_by_cached_key(|open| (std::cmp::Reverse(bid(lead, open.buyer)), by_turn(open)));
         }
         Strategy::Bandit => {
             open.sort_by_key(by_turn);
-            choice.probability = bandit(pool, standings, draw, &mut open);
+            choice.probability = bandit(pool, draw, &mut open);
         }
     }
     choice.eligible = open.len();
-    let mut weights: u128 = open.iter().map(|buyer| u128::from(pool.weight_of(buyer))).sum();
+    let mut weights: u128 = open.iter().map(|open| open.weight).sum();
     let mut in_line = open.into_iter();
-    let chosen = in_line.by_ref().find(|buyer| match consent(&buyer.seller) {
+    let chosen = in_line.by_ref().find(|open| match consent(&open.buyer.seller) {
         Ok(()) => true,
         Err(codes) => {
-            weights -= u128::from(pool.weight_of(buyer));
-            choice.refused.entry(Refusal::Consent).or_default().push(buyer.seller.clone());
-            choice.consent.push((buyer.seller.clone(), codes));
+            weights -= open.weight;
+            choice.refused.entry(Refusal::Consent).or_default().push(open.buyer.seller.clone());
+            choice.consent.push((open.buyer.seller.clone(), codes));
             false
         }
     });
     let Some(chosen) = chosen else { return choice };
-    let price =
-        lead.bids.get(&chosen.seller).copied().filter(|_| pool.strategy == Strategy::HighestBid).or(chosen.price);
+    let seller = &chosen.buyer.seller;
+    let price = lead.bids.get(seller).copied().filter(|_| pool.strategy == Strategy::HighestBid).or(chosen.buyer.price);
     choice.price = price;
     choice.in_line =
-        std::iter::once(chosen).chain(in_line).take(IN_LINE_MAX).map(|buyer| buyer.seller.clone()).collect();
+        std::iter::once(seller).chain(in_line.map(|open| &open.buyer.seller)).take(IN_LINE_MAX).cloned().collect();
     choice.assigned = Some(Assigned {
         pool: pool.id.clone(),
-        seller: chosen.seller.clone(),
+        seller: seller.clone(),
         now,
-        pass: begin(chosen) + turn(chosen),
+        pass: chosen.end,
         virtual_time: time + TURN / weights,
         micros: price.map_or(0, |price| price.micros),
     });
     choice
+}
+
+/// A buyer who may have the lead, with what his place in line depends on.
+struct Open<'a> {
+    buyer: &'a Buyer,
+    standing: Option<&'a Standing>,
+    weight: u128,
+    /// Virtual times at which his turn begins and ends.
+    begin: u128,
+    end: u128,
+}
+
+impl<'a> Open<'a> {
+    fn of(pool: &Pool, buyer: &'a Buyer, standing: Option<&'a Standing>, before: u128) -> Open<'a> {
+        let weight = u128::from(pool.weight_of(buyer));
+        let (turn, served) = (TURN / weight, standing.map_or(0, |standing| standing.pass));
+        // An open buyer is never a whole turn behind. Who is was closed, and makes up for nothing.
+        let begin = if served + turn < before { before } else { served };
+        Open { buyer, standing, weight, begin, end: begin + turn }
+    }
 }
 
 fn bid(lead: &Lead, buyer: &Buyer) -> i64 {
@@ -182,7 +197,7 @@ fn refusal(
     pool: &Pool,
     buyer: &Buyer,
     lead: &Lead,
-    standings: &Standings,
+    standing: Option<&Standing>,
     at: &[i64; 3],
     now: Timestamp,
 ) -> Option<Refusal> {
@@ -214,11 +229,10 @@ fn refusal(
     if buyer.hours.is_some_and(|hours| !is_open(&hours, now)) {
         return Some(Refusal::Hours);
     }
-    limits(pool, buyer, lead, standings, at)
+    limits(pool, buyer, lead, standing, at)
 }
 
-fn limits(pool: &Pool, buyer: &Buyer, lead: &Lead, standings: &Standings, at: &[i64; 3]) -> Option<Refusal> {
-    let standing = standings.of(&pool.id, &buyer.seller);
+fn limits(pool: &Pool, buyer: &Buyer, lead: &Lead, standing: Option<&Standing>, at: &[i64; 3]) -> Option<Refusal> {
     let leads = standing.map_or([0; 3], |standing| standing.leads(at));
     for ((cap, count), reason) in
         buyer.caps.iter().zip(leads).zip([Refusal::CapHour, Refusal::CapDay, Refusal::CapMonth])
@@ -253,15 +267,14 @@ fn is_open(hours: &super::plan::Hours, now: Timestamp) -> bool {
 }
 
 /// Puts the one that takes leads most often first, or with a share of the draws anybody. Gives the first one's chance.
-fn bandit(pool: &Pool, standings: &Standings, draw: &[u8; 32], open: &mut [&Buyer]) -> Option<u32> {
+fn bandit(pool: &Pool, draw: &[u8; 32], open: &mut [Open<'_>]) -> Option<u32> {
     let count = u64::try_from(open.len()).ok().filter(|count| *count > 0)?;
     // (taken + 1) / (answers + 2): one of whom nothing is known stands in the middle. Compared without fractions.
-    let rate = |buyer: &Buyer| {
-        let (taken, refused) =
-            standings.of(&pool.id, &buyer.seller).map_or((0, 0), |found| (found.taken, found.refused));
+    let rate = |open: &Open<'_>| {
+        let (taken, refused) = open.standing.map_or((0, 0), |found| (found.taken, found.refused));
         (u128::from(taken) + 1, u128::from(taken) + u128::from(refused) + 2)
     };
-    let better = |a: &Buyer, b: &Buyer| {
+    let better = |a: &Open<'_>, b: &Open<'_>| {
         let ((at, aw), (bt, bw)) = (rate(a), rate(b));
         (at * bw) > (bt * aw)
     };
