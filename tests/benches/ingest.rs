@@ -8,6 +8,7 @@
 //! TALLYSTICK_BENCH_ENGINES  some of sqlite,postgres (default all)
 //! TALLYSTICK_BENCH_FOLDER   measure the rows on a data directory that is there already (after loading TALLYSTICK_BENCH_STORED
 //!                           events into it), and nothing else; its admin key in TALLYSTICK_BENCH_KEY
+//! TALLYSTICK_BENCH_ROUNDS   how often to measure those rows there, in one run of the server (default 1)
 #![expect(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -501,7 +502,9 @@ fn main() {
         // Serials beyond what an earlier run used; people who are surely there, as every tenth event shows a new one up to a million.
         let phase = Phase { serial: AtomicU64::new(size), seen: AtomicU64::new((size / 12).min(800_000)) };
         println!("sync of 4 KiB on this device: {}", bare::sync_latency(Path::new(&folder)));
-        rows(&server, &phase, f64::NAN, &size.to_string());
+        for _ in 0..variable("TALLYSTICK_BENCH_ROUNDS", 1) {
+            rows(&server, &phase, f64::NAN, &server.size().to_string());
+        }
         println!("server memory: {} MB peak, {:.1} s of CPU", server.memory_mb("VmHWM"), server.cpu_seconds());
         return server.stop();
     }
