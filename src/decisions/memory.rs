@@ -212,7 +212,8 @@ impl Histories {
         let (memory, tasks) = (Arc::downgrade(self), ledger.tasks.clone());
         let ledger = Arc::downgrade(ledger);
         tasks.clone().spawn(async move {
-            while let Some(rest) = read_on(&memory, &ledger).await {
+            let mut near = false;
+            while let Some(rest) = read_on(&memory, &ledger, &mut near).await {
                 tokio::select! {
                     () = tasks.stopping() => return,
                     () = tokio::time::sleep(rest) => {}
@@ -259,12 +260,20 @@ impl Histories {
 
 /// The task's next step, and how long it then rests: a little, so that there is always room beside it. None when memory or ledger
 /// are gone.
-async fn read_on(memory: &Weak<Histories>, ledger: &Weak<Ledger>) -> Option<Duration> {
+async fn read_on(memory: &Weak<Histories>, ledger: &Weak<Ledger>, near: &mut bool) -> Option<Duration> {
     let (memory, ledger) = (memory.upgrade()?, ledger.upgrade()?);
     let started = ledger.clock.elapsed();
     match memory.take_in(&ledger).await {
         Ok(true) => Some(ledger.clock.elapsed().saturating_sub(started) / 4),
-        Ok(false) => Some(REST),
+        Ok(false) => {
+            // Reading the whole log drove the keys, which decisions are sealed with, out of the memory of the operating system.
+            if !mem::replace(near, true)
+                && let Err(error) = ledger.store().deks_near().await
+            {
+                tracing::warn!(error = %error, "memory.keys cannot be brought near");
+            }
+            Some(REST)
+        }
         Err(error) => {
             tracing::warn!(error = %error, position = memory.remembered().read_to, "memory.histories cannot be read on");
             Some(REST)

@@ -7,7 +7,8 @@ use crate::ingest::Ledger;
 use crate::runtime::clock::Clock;
 use crate::store::{Store, StoreError, WAL_BUSY_BYTES, WAL_COPY_BYTES, WAL_RESTART_BYTES, WalFile};
 
-const LOOK_EVERY: Duration = Duration::from_millis(250);
+/// Often, so that a copy is small: commits wait while the disk takes one in.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// Between pieces, so that commits come between them.
 const LENGTHEN_EVERY: Duration = Duration::from_millis(5);
 

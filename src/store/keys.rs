@@ -1,5 +1,7 @@
 //! The vault: wrapped data keys and the ledger's own secrets. What is here is useless without the key-encryption key.
 
+use std::sync::Arc;
+
 use futures_util::future::try_join_all;
 
 use super::db::{Db, lookup_rows, on_db};
@@ -8,6 +10,9 @@ use super::pack::{Packed, ROWS_MAX};
 use super::rows::{array, to_i64};
 use super::{Store, StoreError, sql};
 use crate::domain::ids::KeyId;
+
+/// More of a vault is not brought near.
+const NEAR_BYTES_MAX: u64 = 2 << 30;
 
 /// Owner of keys that belong to no person or item.
 pub const NO_OWNER: [u8; 16] = [0; 16];
@@ -109,6 +114,21 @@ impl Store {
             }
         }
         Ok(stored == rows.len() as u64)
+    }
+
+    /// Brings the vault near, where it is a file of up to some GiB: keys lie in it in no order that a question follows, and reading
+    /// it once takes about as long as a few thousand of them.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub async fn deks_near(&self) -> Result<(), StoreError> {
+        let Db::Sqlite(files) = &self.db else { return Ok(()) };
+        let vault = Arc::clone(&files.lookups.vault);
+        let read = tokio::task::spawn_blocking(move || vault.read_through(NEAR_BYTES_MAX));
+        read.await
+            .map_err(|_cut| StoreError::Closed)?
+            .map(|_bytes| ())
+            .map_err(|source| StoreError::Folder { path: "vault.db".into(), source })
     }
 
     /// The stored keys of the given slots: index into `slots`, and the row. Slots without a key are left out.

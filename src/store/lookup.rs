@@ -100,6 +100,13 @@ impl Readers {
         Ok(connection)
     }
 
+    /// Reads the file through once, from its beginning to its end, as far as `bytes_max`: a lookup then finds it in the memory of the
+    /// operating system. Blocks on the disk.
+    pub fn read_through(&self, bytes_max: u64) -> std::io::Result<u64> {
+        let file = std::fs::File::open(&self.path)?;
+        std::io::copy(&mut std::io::Read::take(file, bytes_max), &mut std::io::sink())
+    }
+
     /// Closes what is not in use now, and the rest when its work is done. Later lookups fail.
     pub fn close(&self) {
         self.free.close();

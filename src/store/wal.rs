@@ -15,8 +15,9 @@ use sqlx::{Executor, SqlitePool};
 use super::db::{Db, Files, SQLITE_PAGE_BYTES};
 use super::{Store, StoreError};
 
-/// Above this a passive copy starts.
-pub const WAL_COPY_BYTES: u64 = 16 << 20;
+/// Above this a passive copy starts. Small, because what is copied goes to the disk at once, and the next commit waits for it: at 1,000
+/// decisions a second, copies of 13 to 35 MB made answers wait up to 100 ms.
+pub const WAL_COPY_BYTES: u64 = 2 << 20;
 /// Above this the writer stops for the rest and starts the log anew: a long log cannot fill the disk, and every page that a reader
 /// wants is looked up in all of it first, which showed in the slowest answers from some 80 MiB on.
 pub const WAL_RESTART_BYTES: u64 = 64 << 20;
