@@ -98,11 +98,16 @@ async fn aborted_requests_poison_nothing(data: Data, seed: u64) {
         };
         let settled = tokio::time::timeout(PATIENCE / 6, settled).await;
         assert!(settled.is_ok(), "{} connections stay in a transaction", idle_in_transaction(url).await);
-        // The twin: one that is left in a transaction is seen.
+        // The twin: one that is left in a transaction is seen as long as it is there, whatever transactions pass beside it.
         let mut left = PgConnection::connect(&format!("{url}?application_name=tallystick")).await.unwrap();
         left.execute("BEGIN").await.unwrap();
         left.execute("SELECT size FROM log.heads").await.unwrap();
-        assert_eq!(idle_in_transaction(url).await, 1);
+        let mut least = i64::MAX;
+        for _ in 0..20 {
+            least = least.min(idle_in_transaction(url).await);
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        assert_eq!(least, 1);
     }
     server.kill();
     let verdict = judge(&data, &snapshot(&journal)).await;
