@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 
 use super::fold::{Event, bears};
 use super::gate::DecideError;
+use super::score::ASSIGNED;
 use crate::chain::decode::EntryRef;
 use crate::chain::entry::Part;
 use crate::domain::email::Email;
@@ -24,8 +25,6 @@ use crate::store::index::SubjectHead;
 const WALK_MAX: u64 = 50_000;
 /// Entries of it that are read at once.
 const READ_AT_ONCE: usize = 1_000;
-/// What a model or a card said of a person.
-const SCORED: &str = "score.assigned";
 
 /// An act with the number and address it names, as blind indexes.
 #[derive(Debug, Clone)]
@@ -77,7 +76,7 @@ pub(super) struct History {
 /// Which parts of an entry say something of a person's history.
 pub(super) fn tells(entry: &EntryRef<'_>, part: &Part) -> bool {
     match entry.event_type {
-        SCORED => part.kind == PartKind::Business,
+        ASSIGNED => part.kind == PartKind::Business,
         other => part.kind != PartKind::Raw && bears(other),
     }
 }
@@ -149,10 +148,10 @@ fn json(opened: &Opened, kind: PartKind) -> Value {
 }
 
 impl History {
-    /// The history of somebody of whom nothing was read yet.
-    pub fn begun(head: SubjectHead) -> History {
+    /// The history of somebody of whom nothing was read yet: before sequence 1.
+    pub fn begun() -> History {
         History {
-            head,
+            head: SubjectHead { sequence: 0, position: 0 },
             seen: Vec::new(),
             void: Vec::new(),
             linked: Vec::new(),
@@ -176,7 +175,7 @@ impl History {
     pub fn add(&mut self, ledger: &Ledger, opened: &Opened) {
         let entry = &opened.entry;
         self.void.extend(entry.corrects.map(|position| (position, entry.recorded)));
-        if entry.event_type == SCORED {
+        if entry.event_type == ASSIGNED {
             self.scored = scored(opened).or(self.scored.take());
         }
         if !bears(&entry.event_type) {

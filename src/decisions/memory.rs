@@ -125,7 +125,7 @@ impl Share {
         let head = SubjectHead { sequence: link.sequence, position: opened.entry.position };
         let mut history = match self.remove(&link.subject) {
             None if link.sequence > 1 => return,
-            None => Arc::new(History::begun(SubjectHead { sequence: 0, position: 0 })),
+            None => Arc::new(History::begun()),
             Some(known) => known,
         };
         if link.sequence == history.head.sequence + 1 && link.previous.is_none_or(|at| at == history.head.position) {
@@ -151,14 +151,15 @@ impl Histories {
         self.retention_look(ledger);
         let forgotten = self.forgotten.load(Ordering::SeqCst);
         let known = self.share(&subject).find(&subject, room(ledger));
-        let base = known.filter(|known| known.head.sequence <= head.sequence);
+        // Of two heads with one sequence the log must say which it is: then all is read.
+        let base = known.filter(|known| known.head == head || known.head.sequence < head.sequence);
         if let Some(base) = &base
             && base.head == head
         {
             return Ok(Some(Arc::clone(base)));
         }
         let news = read(ledger, subject, head, base.as_ref().map(|base| base.head)).await?;
-        let mut history = base.map_or_else(|| History::begun(head), |base| History::clone(&base));
+        let mut history = base.map_or_else(History::begun, |base| History::clone(&base));
         let first = history.seen.len();
         history.head = head;
         news.iter().for_each(|opened| history.add(ledger, opened));

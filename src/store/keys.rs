@@ -124,11 +124,9 @@ impl Store {
     pub async fn deks_near(&self) -> Result<(), StoreError> {
         let Db::Sqlite(files) = &self.db else { return Ok(()) };
         let vault = Arc::clone(&files.lookups.vault);
-        let read = tokio::task::spawn_blocking(move || vault.read_through(NEAR_BYTES_MAX));
-        read.await
+        tokio::task::spawn_blocking(move || vault.read_through(NEAR_BYTES_MAX))
+            .await
             .map_err(|_cut| StoreError::Closed)?
-            .map(|_bytes| ())
-            .map_err(|source| StoreError::Folder { path: "vault.db".into(), source })
     }
 
     /// The stored keys of the given slots: index into `slots`, and the row. Slots without a key are left out.

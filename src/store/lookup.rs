@@ -4,6 +4,8 @@
 //! one connection and back; here the thread that asks holds the connection, and runs one prepared statement a row (decision 0014).
 //! Only reading: every write goes through sqlx, and so does every question that is not by key.
 
+use std::fs::File;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -102,9 +104,12 @@ impl Readers {
 
     /// Reads the file through once, from its beginning to its end, as far as `bytes_max`: a lookup then finds it in the memory of the
     /// operating system. Blocks on the disk.
-    pub fn read_through(&self, bytes_max: u64) -> std::io::Result<u64> {
-        let file = std::fs::File::open(&self.path)?;
-        std::io::copy(&mut std::io::Read::take(file, bytes_max), &mut std::io::sink())
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn read_through(&self, bytes_max: u64) -> Result<(), StoreError> {
+        let read = File::open(&self.path).and_then(|file| io::copy(&mut file.take(bytes_max), &mut io::sink()));
+        read.map(|_bytes| ()).map_err(|source| StoreError::Folder { path: self.path.clone(), source })
     }
 
     /// Closes what is not in use now, and the rest when its work is done. Later lookups fail.

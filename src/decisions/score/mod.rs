@@ -29,7 +29,7 @@ use crate::ingest::read::Opened;
 use crate::ingest::{Ledger, Outcome, Receipt, SubmitError};
 use crate::policy::scoring::{Act, Card, Condition, Facts, FactsError, Scored, Stated, evaluate};
 
-const ASSIGNED: &str = "score.assigned";
+pub(super) const ASSIGNED: &str = "score.assigned";
 /// Name under which scores of cards are recorded.
 pub const CARD: &str = "card";
 /// How often a score is made again because the person's head moved.
