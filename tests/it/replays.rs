@@ -155,6 +155,42 @@ async fn decisions_from_memory_are_those_that_the_log_gives() {
     }
 }
 
+/// A ledger of one person who gave consent and then sent a text.
+async fn texted(body: &str) -> (Bench, Vec<Option<SubjectId>>) {
+    let bench = scratch(None, 984).await;
+    let event = |id: &str, event_type: &str, data: Value| {
+        received(
+            json!({ "specversion": "1.0", "id": id, "source": "/dice", "type": event_type, "subject": "lead-1", "data": data }),
+        )
+    };
+    let grant = json!({ "kind": "pewc", "phone": phone(0), "sellers": SELLERS, "channels": ["voice", "sms"],
+        "technologies": ["manual", "automated"], "purposes": ["marketing"], "signature": "checkbox_and_submit",
+        "disclosure": { "authorizes_automated": true, "not_condition_of_purchase": true } });
+    let text = json!({ "channel": "sms", "phone": phone(0), "body": body });
+    let said = vec![event("1", "consent.granted", grant), event("2", "contact.received", text)];
+    let receipts = bench.ledger.submit(said, options()).await.unwrap().into_iter().map(recorded);
+    let subjects = receipts.map(|receipt| receipt.subject).collect();
+    (bench, subjects)
+}
+
+/// The twin of the two above: the same check finds out a memory that does not hold what the log says.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_memory_without_the_stop_is_found_out() {
+    let ((stopped, person), (other, same)) = (texted("STOP").await, texted("ok").await);
+    assert_eq!((&person, stopped.ledger.size()), (&same, other.ledger.size()), "one person at one head in both");
+    let body = json!({ "recipient": { "phone": phone(0), "line_type": "mobile" },
+        "contact": { "channel": "sms", "technology": "manual", "purpose": "marketing", "seller": SELLERS[0], "topic": "house" } });
+    let question: ContactQuestion = serde_json::from_value(body).unwrap();
+    let gate = Gate::default();
+    gate.remember(&other.ledger);
+    read_up(&other, &gate).await;
+    for (gate, right) in [(gate, false), (Gate::default(), true)] {
+        let decided = gate.decide(&stopped.ledger, &question, ACTOR, None).await.unwrap();
+        let replay = Gate::default().replay(&stopped.ledger, &decided.decision).await.unwrap();
+        assert_eq!(replay.differs.is_empty(), right, "{:?}", replay.differs);
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn whoever_is_forgotten_leaves_the_memory_at_once() {
     let bench = scratch(None, 983).await;
